@@ -1,0 +1,1 @@
+"""Methods that DITTO is compared with, one file each."""

@@ -1,0 +1,1 @@
+"""Sound: differentiable features, vocoder, reading and writing."""

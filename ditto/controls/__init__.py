@@ -1,0 +1,1 @@
+"""Differentiable controls, one file each: feature f, target y, loss L and metric."""

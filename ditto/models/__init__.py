@@ -1,0 +1,1 @@
+"""Generative models behind one small interface (see base.py)."""

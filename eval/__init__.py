@@ -1,0 +1,1 @@
+"""Evaluation of finished run directories: metrics, tables, figures. Never imports a method."""
