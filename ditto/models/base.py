@@ -1,0 +1,74 @@
+"""The small interface between a text-to-music diffusion model and everything that uses one."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+from ditto.schedules import NoiseSchedule
+from ditto.types import ClipSpec, Condition
+
+
+class MusicModel(ABC, nn.Module):
+    """A frozen model. Everything is differentiable with respect to its tensor inputs; parameters never get gradients.
+
+    Latents, mels and waves are float32 whatever the dtype of the network (float64 if the network is float64, which
+    only tests use). The number of frames is read from the input, so a longer x_T makes a longer clip. Nothing here
+    may switch autograd on or off: whether to record is the caller's decision.
+    """
+
+    name: str
+    weights_hash: str  # which weights these are: goes into the identity of a run
+    clip: ClipSpec
+    shape: tuple[int, int, int]  # (C, F, T) of x_T and x_0 for one clip of the model's own length
+    schedule: NoiseSchedule
+    dtype: torch.dtype  # of the network
+    x0_bound: float = float("inf")  # clean data lie in [-x0_bound, x0_bound]; used by dynamic thresholding only
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.parameters()).device
+
+    @property
+    def latent_dtype(self) -> torch.dtype:
+        return torch.float64 if self.dtype == torch.float64 else torch.float32
+
+    @abstractmethod
+    def encode(self, prompts: list[str]) -> Condition:
+        """Prompts to a condition on the model's device; "" is the null condition of classifier-free guidance."""
+
+    @abstractmethod
+    def denoise(self, x_t: Tensor, t: Tensor, condition: Condition) -> Tensor:
+        """ε̂(x_t, t, c): [B, C, F, T], int64 [B] in 0..999 -> [B, C, F, T], in the dtype of x_t."""
+
+    @abstractmethod
+    def decode(self, x_0: Tensor) -> Tensor:
+        """[B, C, F, T] -> natural logarithm of the mel amplitude [B, F, T]."""
+
+    @abstractmethod
+    def vocode(self, mel_BFT: Tensor) -> Tensor:
+        """[B, F, T] -> wave [B, N] in [-1, 1], N = T * hop."""
+
+    @abstractmethod
+    def encode_audio(self, wave_BN: Tensor) -> Tensor:
+        """The way back: wave [B, N] -> x_0 [B, C, F, N / hop]."""
+
+    def wave(self, x_0: Tensor) -> Tensor:
+        """[B, C, F, T] -> [B, N]."""
+        return self.vocode(self.decode(x_0))
+
+    def freeze(self) -> None:
+        """Evaluation mode, no gradients for parameters. To be called at the end of every constructor."""
+        self.eval().requires_grad_(False)
+
+
+def hash_weights(module: nn.Module) -> str:
+    """16 hex digits that change when any weight changes."""
+    digest = hashlib.sha256()
+    for name, value in sorted(module.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().double().numpy().tobytes())
+    return digest.hexdigest()[:16]
