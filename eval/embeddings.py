@@ -14,16 +14,13 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-import soundfile
 from tqdm import tqdm
 
+from ditto.audio import io
+from ditto.types import UserError
 from eval import musicnn
 
 Clip = tuple[str, np.ndarray, int]  # clip id, mono wave [N], sample rate
-
-
-class EvalError(ValueError):
-    """Something to evaluate is missing or broken; the message names it and says what to do."""
 
 
 @lru_cache(maxsize=4)
@@ -57,7 +54,7 @@ def embed_clips(
             try:
                 values = musicnn.embed(wave, rate, name, device)
             except ValueError as error:
-                raise EvalError(f"clip {clip_id}: {error}") from error
+                raise UserError(f"clip {clip_id}: {error}") from error
             partial = path.with_name(f"{path.stem}.{os.getpid()}.tmp.npy")
             np.save(partial, values)
             partial.replace(path)
@@ -66,10 +63,6 @@ def embed_clips(
 
 
 def read_files(files: Iterable[Path]) -> Iterator[Clip]:
-    """Audio files -> clips named by file stem, channels averaged; an unreadable file is an error that names it."""
+    """Audio files -> clips named by file stem, at musicnn's rate; an unreadable file is an error that names it."""
     for file in files:
-        try:
-            wave, rate = soundfile.read(file, dtype="float32", always_2d=True)
-        except (soundfile.LibsndfileError, OSError) as error:
-            raise EvalError(f"cannot read {file}: {error}") from error
-        yield file.stem, wave.mean(1), rate
+        yield file.stem, io.read(file, musicnn.SAMPLE_RATE).numpy(), musicnn.SAMPLE_RATE

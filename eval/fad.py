@@ -20,10 +20,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ditto.types import UserError
+
 Clips = Sequence[np.ndarray]
 
 
-class FadError(ValueError):
+class FadError(UserError):
     """Input from which no FAD can be computed; the message says what to do."""
 
 

@@ -7,6 +7,7 @@ import soundfile
 import torch
 from safetensors.torch import load_file
 
+from ditto.types import UserError
 from eval import embeddings, musicnn
 from eval.convert_musicnn import golden_input, to_state
 
@@ -78,14 +79,14 @@ def test_cache_is_by_content(tmp_path, monkeypatch):
     [(np.zeros((2, 9000)), "mono"), (np.zeros(100), "at least 0.5 s"), (np.full(22_050, np.nan), "NaN")],
 )
 def test_bad_clip_is_named(tmp_path, bad, says):
-    with pytest.raises(embeddings.EvalError, match=f"clip broken: .*{says}"):
+    with pytest.raises(UserError, match=f"clip broken: .*{says}"):
         embeddings.embed_clips([("broken", bad, 22_050)], tmp_path)
 
 
 def test_files(tmp_path):
     soundfile.write(tmp_path / "x.flac", np.stack([wave(1.0)] * 2, 1), 22_050)
     clip_id, audio, rate = next(embeddings.read_files([tmp_path / "x.flac"]))
-    assert (clip_id, audio.shape, rate) == ("x", (22_050,), 22_050)
+    assert (clip_id, audio.shape, rate) == ("x", (16_000,), 16_000)
     (tmp_path / "y.wav").write_bytes(b"not audio")
-    with pytest.raises(embeddings.EvalError, match=r"y\.wav"):
+    with pytest.raises(UserError, match=r"y\.wav"):
         list(embeddings.read_files([tmp_path / "y.wav"]))
