@@ -48,7 +48,7 @@ class NoiseSchedule:
 
     def levels(self, timesteps: list[int]) -> list[Level]:
         """The chain over these timesteps; each step lands on the next one, the last on clean data."""
-        alpha_bars = self.alphas_cumprod[timesteps].tolist() + [1.0]
+        alpha_bars = [*self.alphas_cumprod[timesteps].tolist(), 1.0]
         return [Level(t, alpha_bars[i], alpha_bars[i + 1]) for i, t in enumerate(timesteps)]
 
     def signal_and_noise(self, t_B: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
