@@ -1,1 +1,1 @@
-"""Differentiable controls, one file each: feature f, target y, loss L and metric."""
+"""Controls: one file each with the feature f, the target y, the loss L and the metric (DITTO, section 4)."""
