@@ -29,7 +29,7 @@ from ditto.memory import Memory, Store
 from ditto.models.base import MusicModel
 from ditto.noise import noise, step_noise
 from ditto.schedules import Level, NoiseSchedule
-from ditto.types import Condition, UserError
+from ditto.types import Condition
 
 __all__ = [
     "DDIM",
@@ -55,7 +55,7 @@ class Sampler(ABC):
 
     steps: int = 20
     guidance_scale: float = 1.0
-    dynamic_threshold: float | None = None  # quantile in (0, 1]; needs a model with a finite x0_bound
+    dynamic_threshold: float | None = None  # quantile in (0, 1]; no effect where the model states no x0_bound
     spacing: str = "leading"
     guidance_interval: Sequence[float] = (0.0, 1.0)
 
@@ -74,7 +74,7 @@ class Sampler(ABC):
         null: Condition | None = None,
     ) -> Tensor:
         """x_T [B, C, F, T] -> x_0. Give the encoded null condition if the chain is run many times."""
-        self.check(model, seeds)
+        self.check(seeds)
         denoiser = Denoiser(model, condition, null or model.encode([""]), self.guidance_scale)
         levels = self.levels(model.schedule)
         x_t, x0_hat = x_T, x_T
@@ -106,11 +106,9 @@ class Sampler(ABC):
         lo, hi = self.guidance_interval
         return lo <= i / self.steps < hi or (hi >= 1 and i / self.steps >= lo)
 
-    def check(self, model: MusicModel, seeds: Seeds) -> None:
+    def check(self, seeds: Seeds) -> None:
         if self.stochastic and seeds is None:
             raise ValueError("a stochastic sampler needs seeds, one per clip")
-        if self.dynamic_threshold is not None and not math.isfinite(model.x0_bound):
-            raise UserError(f"the model {model.name!r} has no bound on its data: set sampler.dynamic_threshold to null")
 
     def _link(
         self,
@@ -127,9 +125,10 @@ class Sampler(ABC):
 
         def predict_x0(x_t: Tensor, eps: Tensor) -> Tensor:
             x0_hat = (x_t - math.sqrt(1 - levels[i].alpha_bar) * eps) / math.sqrt(levels[i].alpha_bar)
-            if self.dynamic_threshold is None:
+            bound = denoiser.model.x0_bound
+            if self.dynamic_threshold is None or math.isinf(bound):
                 return x0_hat
-            return threshold_x0(x0_hat, self.dynamic_threshold, denoiser.model.x0_bound)
+            return threshold_x0(x0_hat, self.dynamic_threshold, bound)
 
         def update(x_t: Tensor, eps: Tensor) -> tuple[Tensor, Tensor]:
             x0_hat = predict_x0(x_t, eps)

@@ -104,9 +104,6 @@ class History:
     stopped: list[str | None] = field(default_factory=list)
     model_calls: int = 0
 
-    def loss_at(self, step: int) -> list[float]:
-        return self.rows[step]["loss"]
-
     def steps_to(self, threshold: float, clip: int) -> float:
         """The first step at which a clip's loss was at most the threshold; inf if it never was."""
         return next((row["step"] for row in self.rows if row["loss"][clip] <= threshold), math.inf)

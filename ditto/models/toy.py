@@ -73,7 +73,7 @@ class Toy(MusicModel):
         return torch.tanh((amplitude_BFN * self._phase(samples, mel_BFT).sin()).sum(1))
 
     def encode_audio(self, wave_BN: Tensor) -> Tensor:
-        """Each partial brought down to 0 Hz and smoothed over 8 frames: nearly the inverse of `wave`, for slow changes."""
+        """Each partial brought down to 0 Hz, smoothed over 8 frames: the inverse of `wave` where x_0 changes slowly."""
         hop, window = self.clip.hop, 8 * self.clip.hop
         phase_FN = self._phase(wave_BN.shape[-1], wave_BN)
         hann = torch.hann_window(window, dtype=wave_BN.dtype, device=wave_BN.device).view(1, 1, -1)

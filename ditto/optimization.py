@@ -1,0 +1,87 @@
+"""DITTO, Algorithm 1 of Novack et al. 2024: optimise the initial noise through the whole sampling chain.
+
+    repeat K times:
+        x_t ← x_T;  for t = T ... 1:  x_{t−1} = Checkpoint(Sampler, ε_θ, x_t, t, c)
+        ŷ = f(x_0)
+        x_T ← x_T − g(∇_{x_T} L(ŷ, y))
+
+g is any torch optimiser; which steps are checkpointed is the memory policy's choice and changes no gradient. The
+clips of a batch are optimised together and independently: the sum of their losses has each clip's own gradient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from ditto.clips import Clips
+from ditto.controls.base import Control
+from ditto.memory import Checkpoint, Memory, count_calls
+from ditto.method import generate
+from ditto.models.base import MusicModel
+from ditto.sampling import Sampler
+from ditto.types import Generation
+
+OptimizerFactory = Callable[[list[Tensor]], torch.optim.Optimizer]
+
+
+@dataclass
+class Ditto:
+    """Adam, learning rate 5e-3, no regulariser, no clipping and the last iterate: the paper's settings."""
+
+    optimizer: OptimizerFactory = field(default_factory=lambda: partial(torch.optim.Adam, lr=5e-3))
+    steps: int = 70  # K
+    memory: Memory = field(default_factory=Checkpoint)
+    threshold: float | None = None  # τ: a clip whose loss is at or under it is done
+    grad_clip: float | None = None  # largest gradient norm of a clip
+    noise_regulariser: float = 0.0
+    keep_best: bool = False  # of the K iterates whose loss was computed
+
+    def __call__(
+        self,
+        model: MusicModel,
+        sampler: Sampler,
+        control: Control,
+        prompts: list[str],
+        x_T: Tensor,
+        *,
+        seeds: Sequence[int],
+        progress: bool = True,
+    ) -> Generation:
+        c, null = model.encode(prompts), model.encode([""])
+        x_T = x_T.detach().clone().requires_grad_()
+        optimizer = self.optimizer([x_T])
+        clips = Clips(x_T, self.threshold, self.grad_clip)
+
+        def gradient() -> float:
+            x_0 = sampler(model, x_T, c, null=null, memory=self.memory, seeds=seeds)
+            loss_B = control.loss(x_0)  # L(ŷ, y), ŷ = f(x_0)
+            optimizer.zero_grad()
+            (loss_B + self.regularise(x_T)).sum().backward(inputs=[x_T])
+            return clips.judge(x_T, loss_B)
+
+        with count_calls(model) as calls:
+            bar = tqdm(range(self.steps), desc="DITTO", unit="step", disable=not progress)
+            for k in bar:
+                clips.begin(k)
+                optimizer.step(gradient)
+                bar.set_postfix(loss=clips.finish(x_T))
+                if clips.all_stopped:
+                    break
+            generation = generate(
+                model, sampler, clips.chosen(x_T, self.keep_best), c, seeds=seeds, null=null, history=clips.history
+            )
+        clips.history.model_calls = calls.count
+        return generation
+
+    def regularise(self, x_T: Tensor) -> Tensor | float:
+        """λ (½r² − (d−1) ln r) per clip, r = ‖x_T‖: λ times the negative log density of r (ReNO 2024, λ = 0.01)."""
+        if not self.noise_regulariser:
+            return 0.0
+        r = x_T.flatten(1).norm(dim=1)
+        return self.noise_regulariser * (0.5 * r**2 - (x_T[0].numel() - 1) * r.log())
