@@ -1,0 +1,110 @@
+"""The command: `python -m ditto.run task=melody method=ditto prompt="a calm jazz song at 90 beats per minute"`.
+
+Composes a configuration with Hydra (`conf/run.yaml`), makes its run directory (`ditto.job`) and ends with exit code
+0 done or already there, 1 a failure (its traceback is in status.json), 2 a mistake in the command, 130 interrupted.
+Mistakes are one line. Heavy imports wait until there is something to do, so `--help` is quick.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import hydra
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+CONF = Path(__file__).resolve().parents[1] / "conf"
+_MULTIRUN = ("-m", "--multirun")
+
+
+@hydra.main(version_base="1.3", config_path=str(CONF), config_name="run")
+def _task(cfg: DictConfig) -> Any:
+    """One job. Its outcome is kept by `ditto.job`, so that a failed job does not end a sweep."""
+    from ditto.job import run_job
+
+    return run_job(cfg)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    full_error = os.environ.get("HYDRA_FULL_ERROR")
+    before = sys.argv
+    try:
+        # Hydra then lets errors through instead of printing them in its own way.
+        os.environ["HYDRA_FULL_ERROR"] = "1"
+        sys.argv = [before[0], *_quote_prompt(arguments)]
+        _end_on_sigterm()
+        _task()
+        return _exit_code(multirun=any(flag in arguments for flag in _MULTIRUN))
+    except KeyboardInterrupt:
+        print("interrupted: the same command goes on with the clips that are missing", file=sys.stderr)
+        return 130
+    except Exception as error:
+        line = _one_line(error)
+        if line is None:
+            raise
+        print(f"error: {line}", file=sys.stderr)
+        return 2
+    finally:
+        sys.argv = before
+        os.environ.pop("HYDRA_FULL_ERROR") if full_error is None else os.environ.update(HYDRA_FULL_ERROR=full_error)
+
+
+def _exit_code(multirun: bool) -> int:
+    """The worst outcome of the jobs of this process; a sweep ends with a summary of them."""
+    job = sys.modules.get("ditto.job")
+    if job is None:  # --help, --cfg: no job ran
+        return 0
+    outcomes = job.take_outcomes()
+    if multirun:
+        print(job.sweep_summary(outcomes))
+    return max((outcome.exit_code for outcome in outcomes), default=0)
+
+
+def _one_line(error: Exception) -> str | None:
+    """What to tell the user; None for errors that are ours."""
+    from hydra.errors import HydraException, MissingConfigException
+    from omegaconf.errors import OmegaConfBaseException
+
+    if isinstance(error, MissingConfigException) and error.options:
+        group, _, name = str(error.missing_cfg_file).rpartition("/")
+        return f"there is no {group}={name}: choose one of {', '.join(sorted(error.options))}"
+    if isinstance(error, HydraException | OmegaConfBaseException):
+        cause = f" ({error.__cause__})" if isinstance(error.__cause__, OmegaConfBaseException) else ""
+        text = " ".join(f"{error}{cause}".split())
+        return f"{text}. See python -m ditto.run --help"
+    if type(error).__name__ == "UserError":
+        return str(error)
+    return f"{error.strerror}: {error.filename}" if isinstance(error, OSError) and error.filename else None
+
+
+def _quote_prompt(arguments: list[str]) -> list[str]:
+    """Let an ordinary prompt (commas, apostrophes, colons) pass Hydra's grammar; a sweep quotes its own."""
+    if any(flag in arguments for flag in _MULTIRUN):
+        return arguments
+    return [_quote(argument) if argument.startswith("prompt=") else argument for argument in arguments]
+
+
+def _quote(argument: str) -> str:
+    value = argument.removeprefix("prompt=")
+    if value.strip() == "null" or value.lstrip()[:1] in ("[", '"', "'"):
+        return argument
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'prompt="{escaped}"'
+
+
+def _end_on_sigterm() -> None:
+    """A scheduler's polite kill ends a run as Ctrl-C does."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
