@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import json
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import soundfile
 
+from ditto.data.labels import Piece, read_pieces
 from ditto.types import UserError
 from eval.embeddings import Clip, embed_clips
 
@@ -62,28 +61,21 @@ def tune_half(tune: str) -> int:
 def load_excerpts(split: str, seconds: float, half: int | None = None, root: Path | None = None) -> list[Excerpt]:
     """All windows of the rendered pieces of a split (of one half of its tunes), in their fixed order."""
     folder = (root or data_root()) / "music"
-    table = folder / "pieces.csv"
-    if not table.exists():
-        raise UserError(f"no music under {folder}: run `python -m ditto.data.build` first, or set DITTO_DATA")
-    pieces = pd.read_csv(table)
-    pieces = pieces[pieces["split"] == split]
-    rounds = [
-        list(_windows(row, folder, seconds))
-        for row in pieces.to_dict("records")
-        if half in (None, tune_half(row["tune"]))
-    ]
-    rounds.sort(key=lambda windows: _hash(windows[0].clip_id) if windows else "")
+    pieces = [piece for piece in read_pieces(folder, split) if half in (None, tune_half(piece.tune))]
+    rounds = sorted(
+        (_windows(piece, folder, seconds) for piece in pieces), key=lambda w: _hash(w[0].clip_id) if w else ""
+    )
     excerpts = [one for level in itertools.zip_longest(*rounds) for one in level if one is not None]
     if not excerpts:
-        raise UserError(f"{table} has no piece of the split '{split}' of {seconds:.2f} s or more: build more music")
+        raise UserError(f"{folder} has no piece of the split '{split}' of {seconds:.2f} s or more: build more music")
     return excerpts
 
 
-def _windows(row: dict, folder: Path, seconds: float) -> Iterator[Excerpt]:
-    prompt = json.loads(row["captions"])[0]
-    for k in range(int(row["seconds"] // seconds)):
-        name, start = f"{row['piece_id']}.{k}", k * seconds
-        yield Excerpt(name, str(row["tune"]), row["genre"], prompt, folder / row["file"], start, seconds)
+def _windows(piece: Piece, folder: Path, seconds: float) -> list[Excerpt]:
+    labels = (piece.tune, piece.genre, piece.captions[0], folder / piece.file)
+    return [
+        Excerpt(f"{piece.piece_id}.{k}", *labels, k * seconds, seconds) for k in range(int(piece.seconds // seconds))
+    ]
 
 
 def read_excerpts(excerpts: Iterable[Excerpt], n: int) -> Iterator[tuple[Excerpt, Clip]]:
