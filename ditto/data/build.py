@@ -1,0 +1,113 @@
+"""``python -m ditto.data.build [midi | render | folder | recorded | examples | grooves]``: the music.
+
+Without an argument: render the repository's corpus (composing it first where the packs are missing) into ``$DITTO_DATA/music``
+(``./data/music`` by default). Every command resumes after a kill: finished files are kept.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from ditto.types import UserError
+
+
+def data_root() -> Path:
+    """Folder of everything large: ``$DITTO_DATA`` or ``./data``."""
+    return Path(os.environ.get("DITTO_DATA", "data"))
+
+
+def _midi(args: argparse.Namespace) -> None:
+    from ditto.data.compose import compose_all
+
+    pieces = compose_all(args.workers, args.count)
+    for split in ("train", "val", "test"):
+        seconds = [piece.seconds for piece in pieces if piece.split == split]
+        print(f"{split}: {len(seconds)} pieces, {sum(seconds) / 3600:.2f} h")
+
+
+def _grooves(args: argparse.Namespace) -> None:
+    from ditto.data.grooves import scan
+
+    print(f"{len(scan())} grooves")
+
+
+def _render(args: argparse.Namespace) -> None:
+    from ditto.data.grooves import CORPUS
+    from ditto.data.corpus_audio import render_corpus
+
+    if not (CORPUS / "midi-train.tar.xz").exists():
+        _midi(args)
+    print(render_corpus(args.out or data_root() / "music", args.hours, args.workers, args.soundfont, args.count))
+
+
+def _folder(args: argparse.Namespace) -> None:
+    from ditto.data.folder import read_folder
+
+    print(read_folder(args.source, args.captions, args.out or data_root() / "folder"))
+
+
+def _recorded(args: argparse.Namespace) -> None:
+    from ditto.data.recorded import read_recorded
+
+    print(read_recorded(args.out or data_root() / "recorded", args.packages))
+
+
+def _examples(args: argparse.Namespace) -> None:
+    from ditto.data.examples import write_examples
+
+    print(write_examples(args.out or data_root() / "music"))
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    from ditto.data.compose import default_workers
+
+    top = argparse.ArgumentParser(prog="python -m ditto.data.build", description=__doc__.split("\n\n")[1])
+    commands = top.add_subparsers(dest="command")
+    helps = {
+        _midi: "compose the corpus: MIDI and labels into ditto/data/corpus (needs mma)",
+        _render: "render the corpus with a General MIDI soundfont (needs fluidsynth)",
+        _folder: "read a folder of your own recordings with a captions file",
+        _recorded: "cut the recorded music of Debian packages (out-of-domain reference)",
+        _examples: "write the clips and melodies shipped in ditto/data/examples",
+        _grooves: "list the grooves of the installed mma again",
+    }
+    for function, text in helps.items():
+        command = commands.add_parser(function.__name__[1:], help=text, description=text)
+        command.set_defaults(run=function, workers=default_workers(), count=None, hours=None, out=None, soundfont=None)
+        if function in (_midi, _render):
+            command.add_argument("--workers", type=int, help="processes (default: one per core)")
+            command.add_argument("--count", type=int, help="pieces a split, for a trial")
+        if function is not _midi:
+            command.add_argument("--out", type=Path, help="where the music goes (default: in $DITTO_DATA or ./data)")
+        if function is _render:
+            command.add_argument("--hours", type=float, help="stop once this much training audio is there")
+            command.add_argument("--soundfont", type=Path, help="a General MIDI .sf2 or .sf3 (default: FluidR3_GM)")
+        if function is _folder:
+            command.add_argument("source", type=Path, help="folder with wav, flac, ogg or mp3 files")
+            command.add_argument("--captions", type=Path, help="csv: file,caption (default: captions.csv in the folder)")
+        if function is _recorded:
+            command.add_argument("--packages", nargs="*", default=None, help="Debian packages to read")
+    return top
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a command; user errors are one line and exit code 2."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0].startswith("--") and arguments[0] != "--help":
+        arguments = ["render", *arguments]
+    args = parser().parse_args(arguments)
+    try:
+        args.run(args)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from here", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
