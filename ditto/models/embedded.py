@@ -1,0 +1,154 @@
+"""The models that this repository trains: a denoiser on log-mels, a text encoder and a vocoder behind MusicModel.
+
+`model=embedded` loads the weights that ship with the package; `model=paper` is the same class with the paper's U-Net.
+Shapes: B clips, C = 1, F = 160 mel bins, T frames, N samples.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from ditto.audio.mel import FLOOR, LogMel
+from ditto.audio.vocoder import Vocoder
+from ditto.models.base import MusicModel, hash_weights
+from ditto.models.text import TextEncoder, shared_text_encoder
+from ditto.models.unet import SpectrogramUNet
+from ditto.schedules import diffusers_schedule
+from ditto.types import ClipSpec, Condition, UserError
+
+PACKAGED = Path(__file__).parent.parent / "weights" / "embedded"
+CONFIG, DENOISER, VOCODER = "config.json", "denoiser.safetensors", "vocoder.safetensors"
+
+
+class Embedded(MusicModel):
+    """x_0 = (log-mel - mean_F) / sigma, predicted directly and converted to the epsilon that samplers expect.
+
+    The network computes in `dtype` (its weights are cast once, so no autocast is needed); latents stay float32. The
+    vocoder stays float32: its inverse STFT has no bf16 form, and it is a small part of a step.
+    """
+
+    mean_F: Tensor
+    sigma: Tensor
+
+    clip = ClipSpec(sample_rate=22050, hop=256, frames=512, mel_bins=160)
+    shape = (1, 160, 512)
+
+    def __init__(
+        self,
+        network: SpectrogramUNet,
+        vocoder: Vocoder | None,
+        text: TextEncoder,
+        mean_F: Tensor,
+        sigma: Tensor,
+        dtype: torch.dtype = torch.float32,
+        name: str = "embedded",
+    ) -> None:
+        super().__init__()
+        self.name, self.dtype, self.schedule = name, dtype, diffusers_schedule()
+        # Before the cast, so that the identity does not depend on the precision.
+        self.weights_hash = hash_weights(nn.ModuleList(filter(None, (network, vocoder))))
+        self.network, self.vocoder, self.text, self.mel = network.to(dtype), vocoder, text, LogMel()
+        self.register_buffer("mean_F", mean_F.float())
+        self.register_buffer("sigma", sigma.float())
+        # Nothing in a log-mel lies below the clamp; the same distance above the mean bounds the other side.
+        self.x0_bound = float(((self.mean_F - torch.tensor(FLOOR).log()) / self.sigma).max())
+        self.freeze()
+
+    def encode(self, prompts: list[str]) -> Condition:
+        text = self.text(prompts)
+        tensors = {"tokens_BLD": text.tokens_BLD, "mask_BL": text.mask_BL, "pooled_BD": text.pooled_BD}
+        return Condition({name: value.to(self.device) for name, value in tensors.items()})
+
+    def denoise(self, x_t: Tensor, t: Tensor, condition: Condition) -> Tensor:
+        self._check_length(x_t)
+        c = condition.tensors
+        text = (c["tokens_BLD"].to(self.dtype), c["mask_BL"], c["pooled_BD"].to(self.dtype))
+        x_0_hat = self.network(x_t.to(self.dtype), t, *text).to(x_t.dtype)
+        signal, noise = self.schedule.signal_and_noise(t, x_t)
+        return (x_t - signal * x_0_hat) / noise
+
+    def decode(self, x_0: Tensor) -> Tensor:
+        return x_0[:, 0] * self.sigma + self.mean_F[:, None]
+
+    def vocode(self, mel_BFT: Tensor) -> Tensor:
+        if self.vocoder is None:
+            raise UserError(
+                f"model={self.name} has no vocoder: `python -m ditto.training.train stage=vocoder`, then export"
+            )
+        return self.vocoder(mel_BFT)
+
+    def encode_audio(self, wave_BN: Tensor) -> Tensor:
+        return ((self.mel(wave_BN) - self.mean_F[:, None]) / self.sigma)[:, None]
+
+    def _check_length(self, x_t: Tensor) -> None:
+        multiple = self.network.time_multiple
+        if x_t.shape[-1] % multiple:
+            raise UserError(
+                f"a clip of {x_t.shape[-1]} frames does not fit model={self.name}: use a multiple of {multiple}"
+            )
+
+
+def choose_dtype(precision: str, device: torch.device) -> torch.dtype:
+    """`auto` is bf16 where the hardware multiplies bf16 matrices, float32 elsewhere."""
+    if precision == "auto":
+        native = torch.cuda.is_bf16_supported() if device.type == "cuda" else torch.cpu._is_avx512_bf16_supported()
+        precision = "bf16" if native else "float32"
+    dtypes = {"float32": torch.float32, "bf16": torch.bfloat16, "float64": torch.float64}
+    if precision not in dtypes:
+        raise UserError(f"unknown precision {precision!r}: choose auto, {', '.join(dtypes)}")
+    return dtypes[precision]
+
+
+def load(weights: str | None = None, device: str = "cpu", precision: str = "auto", name: str = "embedded") -> Embedded:
+    """The model whose weights lie in the folder `weights` (default: those shipped with the package)."""
+    folder = Path(weights) if weights else PACKAGED
+    missing = [file for file in (CONFIG, DENOISER) if not (folder / file).exists()]
+    if missing:
+        raise UserError(
+            f"no weights for model={name}: {folder} lacks {', '.join(missing)}; train them with "
+            f"`python -m ditto.training.train` and write them with `python -m ditto.training.export`"
+        )
+    config = json.loads((folder / CONFIG).read_text())
+    state = {key: value.float() for key, value in load_file(folder / DENOISER).items()}
+    mean_F, sigma = state.pop("mean_F"), state.pop("sigma")
+    network = SpectrogramUNet(**config["network"])
+    network.load_state_dict(state)
+    vocoder = _load_vocoder(folder, config.get("vocoder", {}))
+    target = torch.device(device)
+    return Embedded(network, vocoder, shared_text_encoder(), mean_F, sigma, choose_dtype(precision, target), name).to(
+        target
+    )
+
+
+def random_weights(
+    network: dict[str, Any], device: str = "cpu", precision: str = "auto", name: str = "paper"
+) -> Embedded:
+    """A model of the given shape with seeded random weights: for measuring speed and memory, not for listening."""
+    target = torch.device(device)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        unet, vocoder = SpectrogramUNet(**network), Vocoder()
+    statistics = torch.full((160,), -5.0), torch.tensor(2.5)
+    return Embedded(unet, vocoder, shared_text_encoder(), *statistics, choose_dtype(precision, target), name).to(target)
+
+
+def _load_vocoder(folder: Path, config: dict[str, Any]) -> Vocoder | None:
+    path = next((p for p in (folder / VOCODER, PACKAGED / VOCODER) if p.exists()), None)
+    if path is None:
+        return None
+    vocoder = Vocoder(**config)
+    vocoder.load_state_dict({key: value.float() for key, value in load_file(path).items()})
+    return vocoder
+
+
+def save(folder: Path, config: dict[str, Any], denoiser: dict[str, Tensor], vocoder: nn.Module | None) -> None:
+    """Write a folder that :func:`load` reads: float16 weights and the configuration of the networks."""
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file({key: value.half().contiguous() for key, value in denoiser.items()}, folder / DENOISER)
+    if vocoder is not None:
+        save_file({key: value.half().contiguous() for key, value in vocoder.state_dict().items()}, folder / VOCODER)
+    (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n")

@@ -1,0 +1,125 @@
+"""Random windows of the cached log-mels with a random caption each; seeded by step, so a resumed run draws the same."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from ditto.training.captions import CaptionBank, build_captions
+from ditto.training.mels import MelCache, build_mels
+
+FRAMES = 512
+
+
+class MelWindows(Dataset):
+    """Batches by number: item k is batch k, drawn from a generator seeded with (seed, k).
+
+    A batch is a dict of mel_BFT [B, F, T] (natural-log amplitude, random gain), tokens_BLD, mask_BL, pooled_BD.
+    With probability `condition_dropout` a clip carries the empty caption, as classifier-free guidance needs.
+    """
+
+    def __init__(
+        self,
+        cache: MelCache,
+        captions: list[list[int]],
+        bank: CaptionBank,
+        batch_size: int,
+        batches: int,
+        seed: int,
+        condition_dropout: float,
+        gain_db: float,
+    ) -> None:
+        self.cache, self.captions, self.bank = cache, captions, bank
+        self.batch_size, self.batches, self.seed = batch_size, batches, seed
+        self.condition_dropout, self.gain_db = condition_dropout, gain_db
+        self.starts = (cache.index["frames"].to_numpy() - FRAMES).clip(min=0)
+
+    def __len__(self) -> int:
+        return self.batches
+
+    def __getitem__(self, k: int) -> dict[str, Tensor]:
+        rng = np.random.default_rng((self.seed, k))
+        weights = self.starts / self.starts.sum()
+        pieces = rng.choice(len(self.starts), self.batch_size, p=weights)
+        mel_BFT = torch.from_numpy(np.stack([self._window(rng, piece) for piece in pieces])).transpose(1, 2)
+        rows = [self._caption(rng, piece) for piece in pieces]
+        tokens_BLD, mask_BL, pooled_BD = self.bank.batch(rows)
+        return {"mel_BFT": mel_BFT, "tokens_BLD": tokens_BLD, "mask_BL": mask_BL, "pooled_BD": pooled_BD}
+
+    def _window(self, rng: np.random.Generator, piece: int) -> np.ndarray:
+        first = self.cache.index["first"].iat[piece] + rng.integers(self.starts[piece] + 1)
+        window = self.cache.frames_TF[first : first + FRAMES].astype(np.float32)
+        gain = rng.uniform(-self.gain_db, self.gain_db) * np.log(10) / 20
+        return np.maximum(window + gain, np.log(1e-5)).astype(np.float32)
+
+    def _caption(self, rng: np.random.Generator, piece: int) -> int:
+        dropped = rng.random() < self.condition_dropout
+        return 0 if dropped else int(rng.choice(self.captions[piece]))
+
+
+class ClipData(pl.LightningDataModule):
+    """The rendered corpus as training batches. Each process of a multi-GPU run draws its own stream."""
+
+    def __init__(
+        self,
+        data_root: str,
+        batch_size: int = 32,
+        steps: int = 1_000_000,
+        seed: int = 0,
+        condition_dropout: float = 0.1,
+        gain_db: float = 2.0,
+        wordings: int = 4,
+        workers: int = 0,
+        val_batches: int = 4,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        self.folder = Path(data_root) / "music"
+
+    def prepare_data(self) -> None:
+        for split in ("train", "val"):
+            build_mels(self.folder.parent, split)
+
+    def setup(self, stage: str | None = None) -> None:
+        caches = {split: build_mels(self.folder.parent, split) for split in ("train", "val")}
+        table = pd.read_csv(self.folder / "pieces.csv").set_index("piece_id")
+        wordings = {
+            split: [
+                json.loads(table.at[piece, "captions"])[: self.hparams["wordings"]] for piece in cache.index["piece_id"]
+            ]
+            for split, cache in caches.items()
+        }
+        flat = [text for lists in wordings.values() for texts in lists for text in texts]
+        bank = build_captions(self.folder / "captions", flat)
+        rows = {split: [[bank.row_of[text] for text in texts] for texts in lists] for split, lists in wordings.items()}
+        self.sets = {split: self._windows(split, caches[split], rows[split], bank) for split in caches}
+
+    def _windows(self, split: str, cache: MelCache, rows: list[list[int]], bank: CaptionBank) -> MelWindows:
+        train, rank = split == "train", self.trainer.global_rank if self.trainer else 0
+        return MelWindows(
+            cache,
+            rows,
+            bank,
+            self.hparams["batch_size"],
+            self.hparams["steps"] if train else self.hparams["val_batches"],
+            self.hparams["seed"] + 7919 * rank if train else 1,
+            self.hparams["condition_dropout"] if train else 0.0,
+            self.hparams["gain_db"] if train else 0.0,
+        )
+
+    def train_dataloader(self) -> DataLoader:
+        return self._loader("train")
+
+    def val_dataloader(self) -> DataLoader:
+        return self._loader("val")
+
+    def _loader(self, split: str) -> DataLoader:
+        # A resumed run goes on in the stream of batches where it stopped.
+        first = self.trainer.global_step if split == "train" and self.trainer else 0
+        numbers = range(first, len(self.sets[split]))
+        return DataLoader(self.sets[split], batch_size=None, sampler=numbers, num_workers=self.hparams["workers"])

@@ -1,0 +1,78 @@
+"""Training of the denoiser: x_0-prediction on a cosine path, with the loss weighted as for v-prediction.
+
+x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) noise, with the schedule of Nichol & Dhariwal (2021) as diffusers builds it.
+x_0-prediction suits patched inputs: the network need not carry the noise through its narrow first layer (Li & He, 2025,
+arXiv 2511.13720). Its squared error divided by the noise variance is the error of v (Salimans & Ho, 2022).
+Time indices follow a logit-normal (Esser et al., 2024) that leans to the noisy side, where a song's form is decided.
+Shapes: B clips, C = 1, F mel bins, T frames.
+"""
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from ditto.models.unet import SpectrogramUNet
+from ditto.schedules import diffusers_schedule
+
+
+class DenoiserTraining(pl.LightningModule):
+    """Lightning module around a :class:`ditto.models.unet.SpectrogramUNet` and the data statistics.
+
+    `mean_F` (per mel bin) and `sigma` map log-mels to x_0 = (mel - mean) / sigma; they are set from the training split
+    before the first step and travel with the weights.
+    """
+
+    mean_F: Tensor
+    sigma: Tensor
+    alphas_cumprod: Tensor
+
+    def __init__(
+        self,
+        network: SpectrogramUNet,
+        lr: float = 6e-4,
+        weight_decay: float = 0.01,
+        time_mean: float = 0.4,
+        time_std: float = 1.2,
+        sigma_min: float = 0.1,
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.lr, self.weight_decay = lr, weight_decay
+        self.time_mean, self.time_std, self.sigma_min = time_mean, time_std, sigma_min
+        self.register_buffer("mean_F", torch.zeros(160))
+        self.register_buffer("sigma", torch.ones(()))
+        self.register_buffer("alphas_cumprod", diffusers_schedule().alphas_cumprod.float(), persistent=False)
+
+    def on_fit_start(self) -> None:
+        if self.trainer.ckpt_path is None:
+            sample = torch.cat([self.trainer.datamodule.sets["train"][k]["mel_BFT"] for k in range(8)])  # type: ignore[attr-defined]
+            self.mean_F.copy_(sample.mean(dim=(0, 2)))
+            self.sigma.copy_((sample - sample.mean(dim=(0, 2))[:, None]).std())
+
+    def loss(self, batch: dict[str, Tensor], t_B: Tensor, noise: Tensor) -> Tensor:
+        """Squared error of x_0_hat over max(noise variance, sigma_min^2), one value a clip [B]."""
+        x_0 = ((batch["mel_BFT"] - self.mean_F[:, None]) / self.sigma)[:, None]
+        abar = self.alphas_cumprod[t_B][:, None, None, None]
+        x_t = abar.sqrt() * x_0 + (1 - abar).sqrt() * noise
+        x_0_hat = self.network(x_t, t_B, batch["tokens_BLD"], batch["mask_BL"], batch["pooled_BD"]).float()
+        weight = 1 / (1 - abar).clamp(min=self.sigma_min**2)
+        return (weight * (x_0_hat - x_0).square()).mean(dim=(1, 2, 3))
+
+    def training_step(self, batch: dict[str, Tensor], step: int) -> Tensor:
+        mel_BFT = batch["mel_BFT"]
+        draw = torch.randn(len(mel_BFT), device=mel_BFT.device) * self.time_std + self.time_mean
+        t_B = (torch.sigmoid(draw) * 1000).long().clamp(0, 999)
+        loss = self.loss(batch, t_B, torch.randn_like(mel_BFT)[:, None]).mean()
+        self.log("train/loss", loss, prog_bar=True)
+        return loss
+
+    def validation_step(self, batch: dict[str, Tensor], step: int) -> None:
+        # The same times and noise at every validation, so that the curve shows the model and not the draw.
+        generator = torch.Generator().manual_seed(step)
+        B, F, T = batch["mel_BFT"].shape
+        t_B = ((torch.arange(B) + 0.5) / B * 1000).long().to(self.device)
+        noise = torch.randn(B, 1, F, T, generator=generator).to(self.device)
+        self.log("val/loss", self.loss(batch, t_B, noise).mean(), prog_bar=True, sync_dist=True, batch_size=B)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.AdamW(self.parameters(), self.lr, betas=(0.9, 0.99), weight_decay=self.weight_decay)
