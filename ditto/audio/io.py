@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 
@@ -49,16 +50,24 @@ def read_clip(path: str | Path, clip: ClipSpec, start_s: float = 0.0) -> Tensor:
     return torch.nn.functional.pad(excerpt, (0, missing))
 
 
-def write_flac(path: str | Path, wave: Tensor, sample_rate: int) -> Path:
-    """Write [N] (or [C, N]) as 16-bit FLAC, whole or not at all. Values beyond 1 are clipped."""
-    path = Path(path)
+def flac_bytes(wave: Tensor, sample_rate: int) -> bytes:
+    """[N] (or [C, N]) as a 16-bit FLAC file; values beyond 1 are clipped, sound that is empty or NaN is refused."""
     samples = wave.detach().cpu().float().clamp(-1, 1).numpy()
     if samples.size == 0 or not np.isfinite(samples).all():
-        raise UserError(f"nothing was written to '{path}': the sound is empty or holds NaN")
+        raise UserError("there is no sound to write: it is empty or holds NaN")
+    buffer = io.BytesIO()
+    soundfile.write(buffer, samples.T, sample_rate, format="FLAC", subtype="PCM_16")
+    return buffer.getvalue()
+
+
+def write_flac(path: str | Path, wave: Tensor, sample_rate: int) -> Path:
+    """Write `flac_bytes` to a file, whole or not at all."""
+    path = Path(path)
+    content = flac_bytes(wave, sample_rate)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        soundfile.write(partial, samples.T, sample_rate, format="FLAC", subtype="PCM_16")
+        partial.write_bytes(content)
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)

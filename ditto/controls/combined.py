@@ -31,6 +31,8 @@ class Combined(Control):
     weights: Mapping[str, float]
 
     def __post_init__(self) -> None:
+        if not self.controls:
+            raise ControlError("a combined control needs at least one control")
         first = next(iter(self.controls.values()))
         self.metric, self.higher_is_better = first.metric, first.higher_is_better
 
