@@ -16,9 +16,10 @@ from torch import Tensor, nn
 
 from ditto.models.base import MusicModel, hash_weights
 from ditto.schedules import diffusers_schedule
-from ditto.types import ClipSpec, Condition
+from ditto.types import ClipSpec, Condition, UserError
 
 TEXT = 16  # size of a prompt's vector
+DTYPES = {"auto": torch.float32, "float32": torch.float32, "bf16": torch.bfloat16, "float64": torch.float64}
 LOG_MEL_MEAN, LOG_MEL_SCALE = -4.0, 0.7
 
 
@@ -31,7 +32,9 @@ class Toy(MusicModel):
         self, frames: int = 32, width: int = 8, dtype: str = "float32", device: str = "cpu", seed: int = 0
     ) -> None:
         super().__init__()
-        self.dtype = getattr(torch, dtype)
+        if dtype not in DTYPES:
+            raise UserError(f"unknown precision {dtype!r}: choose {', '.join(DTYPES)}")
+        self.dtype = DTYPES[dtype]
         self.clip = ClipSpec(sample_rate=22050, hop=256, frames=frames, mel_bins=16)
         self.shape = (1, self.clip.mel_bins, frames)
         self.schedule = diffusers_schedule()
