@@ -15,6 +15,7 @@ Legend: W windows of a clip, D embedding dimensions.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -69,10 +70,14 @@ class Statistics:
 
     @classmethod
     def of(cls, clips: Iterable[np.ndarray]) -> Statistics:
-        """Statistics of all windows of the clips."""
+        """Statistics of all windows of the clips, a thousand clips at a time."""
         result: Statistics | None = None
-        for clip in clips:
-            result = (result or cls(np.shape(clip)[-1])).update(clip)
+        stream = iter(clips)
+        while chunk := list(itertools.islice(stream, 1000)):
+            result = result or cls(np.shape(chunk[0])[-1])
+            if any(np.shape(clip)[1:] != (result.dimension,) for clip in chunk):
+                raise FadError(f"some embeddings do not fit the first clip's dimension, {result.dimension}")
+            result.update(np.concatenate(chunk))
         if result is None:
             raise FadError("no clips: FAD needs at least one set of embeddings on each side")
         return result

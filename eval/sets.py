@@ -15,7 +15,7 @@ import numpy as np
 
 from ditto.types import UserError
 from eval import tags
-from eval.fad import Clips, FadError, Projection, Statistics, bootstrap_fad, fad_infinity
+from eval.fad import Clips, FadError, Statistics, bootstrap_fad, fad_infinity
 
 Row = dict[str, object]
 EMBEDDING = "musicnn MSD 200-d, 3 s windows every 1.472 s, 16 kHz by soxr HQ"
@@ -56,12 +56,6 @@ def fad_rows(clips: Clips, reference: Reference, draws: int = 200) -> list[Row]:
     with contextlib.suppress(FadError):  # too few clips to extrapolate from: no row rather than a wrong one
         rows.append(row("fad_infinity", fad_infinity(clips, statistics), len(clips)))
     return rows
-
-
-def projected_fad(clips: Clips, reference: Reference, components: int) -> float:
-    """FAD in the reference's leading principal components, for sets of a few dozen clips."""
-    projection = Projection.fit(reference.clips, components)
-    return bootstrap_fad(projection(clips), Statistics.of(projection(reference.clips)), draws=1).value
 
 
 def tag_rows(clips: Clips, genres: Sequence[str], judge: tags.GenreJudge | None = None, seed: int = 0) -> list[Row]:
