@@ -7,6 +7,7 @@ from typing import Any
 import matplotlib.image
 import numpy as np
 import pytorch_lightning as pl
+import soundfile
 import torch
 from pytorch_lightning.callbacks import Callback, Timer
 
@@ -58,6 +59,22 @@ class SampleMels(Callback):
         self.folder.mkdir(parents=True, exist_ok=True)
         rows = np.concatenate([clip[::-1] for clip in mel_BFT], axis=0)
         matplotlib.image.imsave(self.folder / f"{trainer.global_step:07d}.png", rows, vmin=-10, vmax=2, cmap="magma")
+
+
+class SampleWave(Callback):
+    """At every validation, one clip through log-mel and vocoder as `samples/<step>.flac`, to listen to."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = Path(folder)
+
+    @torch.no_grad()
+    def on_validation_end(self, trainer: pl.Trainer, module: Any) -> None:
+        if trainer.sanity_checking or not trainer.is_global_zero:
+            return
+        wave_BN = next(iter(trainer.datamodule.val_dataloader()))[:1].to(module.device)  # type: ignore[attr-defined]
+        self.folder.mkdir(parents=True, exist_ok=True)
+        made = module.network(module.mel(wave_BN))[0].float().cpu().numpy()
+        soundfile.write(self.folder / f"{trainer.global_step:07d}.flac", made, 22050)
 
 
 def sample_mels(module: DenoiserTraining, prompts: list[str], steps: int, guidance_scale: float) -> torch.Tensor:
