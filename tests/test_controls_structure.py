@@ -39,7 +39,7 @@ def test_a_sound_of_the_form_scores_low_and_another_high(form):
     scores = [
         control.score(Sound(LONG, latents(1), sections(kind)))["structure_mse"].item() for kind in (form, other, "AB")
     ]
-    assert scores[0] < 0.02
+    assert scores[0] < 0.08  # noise is alike only on average
     assert min(scores[1:]) > 0.15
 
 
