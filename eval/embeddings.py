@@ -7,6 +7,7 @@ Legend: N samples, W windows, D = 200.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Iterable, Iterator
@@ -14,6 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+import soundfile
 from tqdm import tqdm
 
 from ditto.audio import io
@@ -63,6 +65,9 @@ def embed_clips(
 
 
 def read_files(files: Iterable[Path]) -> Iterator[Clip]:
-    """Audio files -> clips named by file stem, at musicnn's rate; an unreadable file is an error that names it."""
+    """Audio files -> clips named by file stem, at the file's own rate; an unreadable file is an error that names it."""
     for file in files:
-        yield file.stem, io.read(file, musicnn.SAMPLE_RATE).numpy(), musicnn.SAMPLE_RATE
+        rate = musicnn.SAMPLE_RATE
+        with contextlib.suppress(soundfile.LibsndfileError, OSError):  # io.read says what is wrong
+            rate = soundfile.info(file).samplerate
+        yield file.stem, io.read(file, rate).numpy(), rate

@@ -86,7 +86,7 @@ def test_bad_clip_is_named(tmp_path, bad, says):
 def test_files(tmp_path):
     soundfile.write(tmp_path / "x.flac", np.stack([wave(1.0)] * 2, 1), 22_050)
     clip_id, audio, rate = next(embeddings.read_files([tmp_path / "x.flac"]))
-    assert (clip_id, audio.shape, rate) == ("x", (16_000,), 16_000)
+    assert (clip_id, audio.shape, rate) == ("x", (22_050,), 22_050)
     (tmp_path / "y.wav").write_bytes(b"not audio")
     with pytest.raises(UserError, match=r"y\.wav"):
         list(embeddings.read_files([tmp_path / "y.wav"]))
