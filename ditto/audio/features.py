@@ -116,7 +116,7 @@ def highpass_gain(hz: np.ndarray, cutoff_hz: float, sample_rate: int, q: float =
 
 
 def chroma(
-    wave_BN: Tensor, sample_rate: int, hop: int, n_fft: int = 4096, cutoff_hz: float = MIDDLE_C_HZ, window: int = 1
+    wave_BN: Tensor, sample_rate: int, hop: int, n_fft: int = 2048, cutoff_hz: float = MIDDLE_C_HZ, window: int = 1
 ) -> Tensor:
     """Share of each pitch class (0 = C) in a frame's energy above the cut-off, [B, N] -> [B, 12, T]; columns sum to 1.
 

@@ -29,8 +29,8 @@ LOSSES = ("mse", "correlation")
 class Intensity(Control):
     """curve: `auto` (the shapes of curves.py in turn), a shape, a .csv file (time_s, dB), or levels in dB.
 
-    low_db, high_db: the range of the shapes; 80 % of the frames of
-    music normalised to peaks of -9..-1 dB lie between -37 and -18 dB.
+    low_db, high_db: the range of the shapes; 80 % of the frames of music whose peaks are -9..-1 dB lie between -37 and
+    -18 dB.
     objective: mse or correlation. from_s: frames before it don't count (the overlap, when combined with outpainting).
     """
 
