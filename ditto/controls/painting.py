@@ -51,9 +51,10 @@ class Painting(Control):
         self.mask_T = torch.zeros(self.clip.frames, dtype=torch.bool, device=x_ref.device)
         for new, _ in self.regions():
             self.mask_T[new] = True
+        self._given = self.mask_T.nonzero().squeeze(1)  # indices: a mask would stop a GPU at every step
         self.x_ref = self._move(x_ref)
         self._reference_db = self._move(mel_db(wave_BN, self.clip.sample_rate, self.clip.hop))
-        return self.x_ref[..., self.mask_T]
+        return self.x_ref[..., self._given]
 
     def _move(self, values: Tensor) -> Tensor:
         """[..., T] of the reference to where the new clip repeats them."""
@@ -63,11 +64,11 @@ class Painting(Control):
         return moved
 
     def measure(self, sound: Sound) -> Tensor:
-        return sound.x_0[..., self.mask_T]
+        return sound.x_0[..., self._given]
 
     def score(self, sound: Sound) -> dict[str, Tensor]:
         db = mel_db(sound.wave_BN, self.clip.sample_rate, self.clip.hop)
-        seam = (db - self._reference_db.to(db)).abs()[..., self.mask_T].mean((1, 2))
+        seam = (db - self._reference_db.to(db)).abs()[..., self._given].mean((1, 2))
         return super().score(sound) | {"seam_db": seam}
 
     def plot(self, ax: Axes, position: int, x_0: Tensor, wave_BN: Tensor) -> None:

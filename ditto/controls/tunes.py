@@ -58,7 +58,7 @@ def midi_notes(path: str | Path) -> list[Note]:
         raise ControlError('MIDI files need the package mido: pip install "ditto-bench[data]"') from error
     try:
         messages = list(mido.MidiFile(path))  # deltas in seconds, tracks merged
-    except (OSError, EOFError, ValueError, KeyError, IndexError) as error:
+    except (OSError, EOFError, ValueError, TypeError, KeyError, IndexError) as error:
         raise ControlError(f"cannot read '{path}' as MIDI: {error or type(error).__name__}") from error
     notes: list[Note] = []
     sounding: dict[tuple[int, int], float] = {}  # onsets by channel and note
@@ -73,7 +73,7 @@ def midi_notes(path: str | Path) -> list[Note]:
             notes.append((onset, now - onset, message.note))
         if message.type == "note_on" and message.velocity > 0:
             sounding[key] = now
-    return notes
+    return notes + [(onset, now - onset, note) for (_, note), onset in sounding.items()]
 
 
 def _from_audio(path: str | Path, clip: ClipSpec) -> np.ndarray:
