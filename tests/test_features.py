@@ -7,6 +7,8 @@ import torch
 from scipy.signal import savgol_filter
 
 from ditto.audio import features
+from ditto.audio.io import read
+from ditto.controls.reference import EXAMPLES
 
 RATE, HOP, FRAMES = 22050, 256, 128
 
@@ -130,6 +132,22 @@ def test_correlation():
     expected = np.corrcoef(x[0], x[1])[0, 1]
     assert features.correlation(x[:1], x[1:]).item() == pytest.approx(expected, abs=1e-5)
     assert features.correlation(x, torch.ones_like(x)).abs().max() < 1e-6
+
+
+@pytest.mark.skipif(not EXAMPLES.is_dir(), reason="the examples are not built yet")
+@pytest.mark.parametrize("position", range(8))
+def test_agreement_on_real_clips(position):
+    wave = read(sorted(EXAMPLES.glob("*.flac"))[position], RATE)[None]
+    level = 20 * np.log10(reference(librosa.feature.rms, wave, frame_length=2048)[:, 0] + 1e-9)
+    audible = level[0] > -50
+    np.testing.assert_allclose(features.rms_db(wave, HOP)[0, audible], level[0, audible], atol=0.01)
+    np.testing.assert_allclose(features.savgol(torch.from_numpy(level), 87), savgol_filter(level, 87, 2), atol=1e-4)
+    raw = reference(librosa.feature.chroma_stft, wave, sr=RATE, n_fft=2048, tuning=0.0, norm=None)
+    expected = (raw + 1e-6) / (raw + 1e-6).sum(1, keepdims=True)
+    ours = features.chroma(wave, RATE, HOP, cutoff_hz=1e-9)
+    np.testing.assert_allclose(ours[..., audible], expected[..., audible], atol=1e-3)
+    expected = reference(librosa.feature.mfcc, wave, sr=RATE, n_mfcc=20)[:, 1:]
+    np.testing.assert_allclose(features.mfcc(wave, RATE, HOP), expected, atol=0.05)
 
 
 FUNCTIONS = {

@@ -3,9 +3,10 @@
 Conventions are librosa's: centred frames with zero padding, Hann window, power spectra. Only the frame count differs: a
 wave of N samples gives exactly T = N / hop frames (frame t is centred on sample t*hop), librosa's last one is left out.
 
-Agreement with librosa 0.11 and scipy, float32, on music (asserted by tests/test_features.py): RMS 0.01 dB above
--50 dB, Savitzky-Golay 1e-4, power spectrum 1e-4 of its maximum, chroma 1e-3, MFCC 0.05 (their range is hundreds),
-spectral centroid 1 Hz. Everything also runs in float64, and gradients stay finite on an all-zero wave.
+Agreement with librosa 0.11 and scipy in float32, on synthetic and real music (asserted by tests/test_features.py): in
+frames above -50 dB RMS 0.01 dB and chroma 1e-3; everywhere Savitzky-Golay 1e-4, power spectrum 1e-4 of its maximum,
+MFCC 0.05 (their range is hundreds), spectral centroid 1 Hz. Everything also runs in float64, and gradients stay finite
+on an all-zero wave.
 
 Shapes: B clips, N samples, T frames, K frequency bins, M mel bands, D dimensions of a frame.
 """
