@@ -71,7 +71,7 @@ def parse_key(value: str) -> tuple[int, str, dict[str, int]]:
         raise AbcError(f"unknown mode {value!r}")
     fifths = "FCGDAEB".index(letter) - 1 + 7 * ((sign == "#") - (sign == "b")) + MODES[mode]
     order = "FCGDAEB" if fifths > 0 else "BEADGCF"
-    accidentals = {name: (1 if fifths > 0 else -1) for name in order[: abs(fifths)]}
+    accidentals = dict.fromkeys(order[: abs(fifths)], 1 if fifths > 0 else -1)
     return (NATURAL[letter] + (sign == "#") - (sign == "b")) % 12, mode, accidentals
 
 
@@ -204,7 +204,7 @@ def parse_tune(text: str) -> AbcTune:
     """Read one tune; raises AbcError with the reason when it cannot be trusted."""
     head, _, body = text.partition("\nK:")
     key, _, body = body.partition("\n")
-    fields = dict(re.findall(r"(?m)^([XTML]):\s*(.*?)\s*(?:%.*)?$", head)[::-1])
+    fields: dict[str, str] = dict(re.findall(r"(?m)^([XTML]):\s*(.*?)\s*(?:%.*)?$", head)[::-1])
     tonic, mode, accidentals = parse_key(key.split("%")[0])
     meter = {"C": "4/4", "C|": "2/2"}.get(fields.get("M", ""), fields.get("M", ""))
     if not re.fullmatch(r"\d+/\d+", meter):

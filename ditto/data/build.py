@@ -1,7 +1,7 @@
 """``python -m ditto.data.build [midi | render | folder | recorded | examples | grooves]``: the music.
 
-Without an argument: render the repository's corpus (composing it first where the packs are missing) into ``$DITTO_DATA/music``
-(``./data/music`` by default). Every command resumes after a kill: finished files are kept.
+Without an argument: render the repository's corpus (composing it first where the packs are missing) into
+``$DITTO_DATA/music`` (``./data/music`` by default). Every command resumes after a kill: finished files are kept.
 """
 
 import argparse
@@ -33,8 +33,8 @@ def _grooves(args: argparse.Namespace) -> None:
 
 
 def _render(args: argparse.Namespace) -> None:
-    from ditto.data.grooves import CORPUS
     from ditto.data.corpus_audio import render_corpus
+    from ditto.data.grooves import CORPUS
 
     if not (CORPUS / "midi-train.tar.xz").exists():
         _midi(args)
@@ -86,7 +86,7 @@ def parser() -> argparse.ArgumentParser:
             command.add_argument("--soundfont", type=Path, help="a General MIDI .sf2 or .sf3 (default: FluidR3_GM)")
         if function is _folder:
             command.add_argument("source", type=Path, help="folder with wav, flac, ogg or mp3 files")
-            command.add_argument("--captions", type=Path, help="csv: file,caption (default: captions.csv in the folder)")
+            command.add_argument("--captions", type=Path, help="csv: file,caption (default: captions.csv there)")
         if function is _recorded:
             command.add_argument("--packages", nargs="*", default=None, help="Debian packages to read")
     return top
@@ -95,7 +95,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Run a command; user errors are one line and exit code 2."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    if not arguments or arguments[0].startswith("--") and arguments[0] != "--help":
+    if not arguments or (arguments[0].startswith("--") and arguments[0] != "--help"):
         arguments = ["render", *arguments]
     args = parser().parse_args(arguments)
     try:

@@ -1,9 +1,9 @@
 """Captions from ground truth: genre, mood, tempo, key, mode, lead and accompaniment are known exactly, never guessed.
 
-Mood is a stated rule. energy = genre's energy (-1, 0, 1) + tempo (-1 below 88, 1 above 128 beats per minute) + level (-1 soft,
-1 loud); energy <= -2, -1, 0, 1, >= 2 reads calm, gentle, happy, lively, energetic in a major mode and sad, melancholic,
-mysterious, tense, dark in a minor one. The first caption is the paper's template (DITTO, 4.1); the rest are free wordings
-that leave parts out, so that ordinary prompts work.
+Mood is a stated rule: energy = genre's energy (-1, 0, 1) + tempo (-1 below 88, 1 above 128 beats per minute) + level
+(-1 soft, 1 loud); energy <= -2, -1, 0, 1, >= 2 reads calm, gentle, happy, lively, energetic in a major mode and sad,
+melancholic, mysterious, tense, dark in a minor one. The first caption is the paper's template; the rest are free
+wordings that leave parts out, so that ordinary prompts work.
 """
 
 import random

@@ -30,7 +30,7 @@ def compose(piece_id: str) -> tuple[Piece | None, bytes, str]:
 
 
 def compose_all(workers: int, count: int | None = None, folder: Path = CORPUS) -> list[Piece]:
-    """Compose every split (``count`` pieces of each, for trials) and write packs, labels and the list of dropped pieces."""
+    """Compose every split (``count`` pieces of each, for trials); writes packs, labels and what was dropped."""
     mma_command()
     load_tunes()
     pieces: list[Piece] = []

@@ -102,7 +102,8 @@ def _hours(done: dict[str, Piece], split: str) -> float:
 
 def summary(folder: Path, done: dict[str, Piece], dropped: dict[str, str]) -> str:
     """What lies in the folder, in one paragraph."""
-    parts = [f"{split} {sum(p.split == split for p in done.values())} pieces {_hours(done, split):.2f} h" for split in SPLITS]
+    counts = {split: sum(piece.split == split for piece in done.values()) for split in SPLITS}
+    parts = [f"{split} {count} pieces {_hours(done, split):.2f} h" for split, count in counts.items()]
     text = f"{folder}: " + ", ".join(parts)
     return text + (f"; dropped {len(dropped)}, see {folder / 'dropped.csv'}" if dropped else "")
 

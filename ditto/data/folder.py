@@ -1,9 +1,9 @@
 """A user's own recordings: a folder of wav, flac, ogg or mp3 files and a captions file -> the layout of the corpus.
 
-``captions.csv`` has a header and the columns ``file`` (path inside the folder) and ``caption``; a file may have several rows.
-Optional columns ``genre``, ``mood``, ``bpm``, ``key``, ``mode``, ``split`` are taken over. Any sample rate and number of channels
-is fine (resampled to 22.05 kHz, averaged to mono). Recordings are cut into parts of at most 60 s; splits are by recording.
-What can't be used is named with its reason in ``dropped.csv`` and never stops the rest.
+``captions.csv`` has a header and the columns ``file`` (path inside the folder) and ``caption``; a file may have several
+rows. Optional columns ``genre``, ``mood``, ``bpm``, ``key``, ``mode``, ``split`` are taken over. Any sample rate and
+number of channels is fine (resampled to 22.05 kHz, averaged to mono). Recordings are cut into parts of at most 60 s;
+splits are by recording. What can't be used is named with its reason in ``dropped.csv`` and never stops the rest.
 """
 
 import csv
@@ -50,7 +50,8 @@ def read_mono(path: Path) -> np.ndarray:
     try:
         with soundfile.SoundFile(path) as file:
             rate, limit = file.samplerate, int(MAX_SECONDS * file.samplerate)
-            blocks = [block.mean(axis=1) for block in file.blocks(1 << 18, frames=limit, dtype="float32", always_2d=True)]
+            chunks = file.blocks(1 << 18, frames=limit, dtype="float32", always_2d=True)
+            blocks = [chunk.mean(axis=1) for chunk in chunks]
     except (soundfile.LibsndfileError, RuntimeError, OSError) as error:
         raise RecordingError(f"unreadable: {' '.join(str(error).split())[-120:]}") from error
     wave = np.concatenate(blocks) if blocks else np.zeros(0, np.float32)

@@ -22,7 +22,8 @@ from ditto.types import UserError
 CORPUS = Path(__file__).parent / "corpus"
 LIBRARY = Path("/usr/share/mma/lib")
 NOT_MAIN = re.compile(r"intro|end(sus|plus|\d)*$|ending|fill|break|count|metronome|drum|cresc|solo$", re.IGNORECASE)
-PITCHED = ("CHORD", "ARPEGGIO", "PLECTRUM", "ARIA", "WALK", "SCALE", "BASS")
+BASS = {"BASS", "WALK"}
+CHORDAL = {"CHORD", "ARPEGGIO", "PLECTRUM", "ARIA", "SCALE"}
 
 TEMPO: dict[str, tuple[int, int]] = {
     "ambient": (60, 100), "ballad": (60, 92), "big band": (110, 200), "blues": (66, 126), "boogie": (110, 176),
@@ -63,7 +64,7 @@ def load_grooves() -> list[Groove]:
 
 @cache
 def held_out_files() -> frozenset[str]:
-    """About a tenth of the groove files, heard in the test split only; a genre keeps at least two thirds of its files."""
+    """About a tenth of the groove files, for the test split only; a genre keeps at least two thirds of its files."""
     by_genre: dict[str, list[str]] = defaultdict(list)
     for file, genre in sorted(genres().items()):
         by_genre[genre].append(file)
@@ -83,7 +84,7 @@ def mma_command() -> str:
 
 
 def _listed(file: str) -> list[str]:
-    """Main grooves of one library file that have a bass or chords and are no intro, ending or fill."""
+    """Main grooves of one library file that have a bass and chords and are no intro, ending or fill."""
     run = subprocess.run([mma_command(), "-Djs", str(LIBRARY / f"{file}.mma")], capture_output=True, text=True)
     if "JSON" not in run.stdout:
         return []
@@ -91,8 +92,7 @@ def _listed(file: str) -> list[str]:
     names = []
     for groove in json.loads(text[: text.rindex("]") + 1]):
         kinds = {track["track"].split("-")[0] for track in groove["tracks"] if any(map(str.strip, track["sequence"]))}
-        band = len(kinds) >= 2 and "BASS" in kinds | {"BASS" for k in kinds if k == "WALK"} and kinds & set(PITCHED[:-1])
-        if band and not NOT_MAIN.search(groove["groove"]):
+        if kinds & BASS and kinds & (CHORDAL | {"WALK"}) and len(kinds) >= 2 and not NOT_MAIN.search(groove["groove"]):
             names.append(f"{file}:{groove['groove']}")
     return names
 

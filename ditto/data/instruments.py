@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 PROGRAMS: tuple[str, ...] = (
     "piano", "piano", "electric grand piano", "honky-tonk piano", "electric piano", "electric piano", "harpsichord",
-    "clavinet", "celesta", "glockenspiel", "music box", "vibraphone", "marimba", "xylophone", "tubular bells", "dulcimer",
+    "clavinet", "celesta", "glockenspiel", "music box", "vibraphone", "marimba", "xylophone", "tubular bells",
+    "dulcimer",
     "organ", "organ", "rock organ", "church organ", "reed organ", "accordion", "harmonica", "bandoneon",
     "nylon guitar", "steel guitar", "jazz guitar", "electric guitar", "muted guitar", "overdriven guitar",
     "distorted guitar", "guitar harmonics",
@@ -16,7 +17,8 @@ PROGRAMS: tuple[str, ...] = (
     "soprano saxophone", "alto saxophone", "tenor saxophone", "baritone saxophone", "oboe", "english horn", "bassoon",
     "clarinet",
     "piccolo", "flute", "recorder", "pan flute", "bottle flute", "shakuhachi", "whistle", "ocarina",
-    "square synth", "saw synth", "calliope", "chiff synth", "charang synth", "voice synth", "fifths synth", "bass synth",
+    "square synth", "saw synth", "calliope", "chiff synth", "charang synth", "voice synth", "fifths synth",
+    "bass synth",
     "new age pad", "warm pad", "polysynth", "choir pad", "bowed pad", "metallic pad", "halo pad", "sweep pad",
     "rain effect", "soundtrack effect", "crystal synth", "atmosphere synth", "brightness synth", "goblin effect",
     "echo effect", "sci-fi effect",
@@ -49,15 +51,17 @@ LEADS: dict[int, Lead] = {
     }.items()
 }  # fmt: skip
 
-_WINDS, _GUITARS, _STRINGS = (56, 57, 65, 66, 71, 73), (24, 25, 26, 27), (40, 41, 42, 48)
+_WINDS, _STRINGS = (56, 57, 65, 66, 71, 73), (40, 41, 42, 48)
 GENRE_LEADS: dict[str, tuple[int, ...]] = {
-    "ambient": (4, 11, 46, 48, 52, 73, 75, 80), "ballad": (0, 24, 40, 42, 65, 68, 73), "big band": _WINDS + (59, 61, 11),
-    "blues": (22, 26, 27, 29, 16, 66, 0), "boogie": (0, 66, 27, 16), "bossa nova": (24, 73, 66, 11, 26),
-    "broadway": _WINDS + (0, 48), "country": (25, 105, 110, 22), "disco": (48, 61, 81, 27), "folk": (24, 25, 110, 73, 21, 22),
-    "funk": (27, 16, 65, 61, 4), "gospel": (19, 16, 0, 52), "hip hop": (80, 81, 4, 11), "house": (80, 81, 0, 4),
-    "jazz": (*_WINDS, 11, 26, 0, 59), "march": (56, 57, 60, 61, 72, 71), "metal": (29, 30, 81), "polka": (21, 71, 56, 110),
-    "pop": (0, 4, 27, 80, 73, 24), "ragtime": (0, 71, 57, 105), "rock": (27, 29, 30, 16, 22), "rumba": (24, 56, 73, 114, 12),
-    "salsa": (56, 57, 12, 114, 73), "samba": (24, 73, 57, 114), "ska": (57, 56, 66, 27), "soul": (65, 66, 16, 4, 61),
-    "tango": (21, 40, 0, 68), "techno": (80, 81), "trance": (80, 81, 11), "waltz": _STRINGS + (21, 71, 73, 0),
+    "ambient": (4, 11, 46, 48, 52, 73, 75, 80), "ballad": (0, 24, 40, 42, 65, 68, 73),
+    "big band": (*_WINDS, 59, 61, 11), "blues": (22, 26, 27, 29, 16, 66, 0), "boogie": (0, 66, 27, 16),
+    "bossa nova": (24, 73, 66, 11, 26), "broadway": (*_WINDS, 0, 48), "country": (25, 105, 110, 22),
+    "disco": (48, 61, 81, 27), "folk": (24, 25, 110, 73, 21, 22), "funk": (27, 16, 65, 61, 4),
+    "gospel": (19, 16, 0, 52), "hip hop": (80, 81, 4, 11), "house": (80, 81, 0, 4), "jazz": (*_WINDS, 11, 26, 0, 59),
+    "march": (56, 57, 60, 61, 72, 71), "metal": (29, 30, 81), "polka": (21, 71, 56, 110),
+    "pop": (0, 4, 27, 80, 73, 24), "ragtime": (0, 71, 57, 105), "rock": (27, 29, 30, 16, 22),
+    "rumba": (24, 56, 73, 114, 12), "salsa": (56, 57, 12, 114, 73), "samba": (24, 73, 57, 114), "ska": (57, 56, 66, 27),
+    "soul": (65, 66, 16, 4, 61), "tango": (21, 40, 0, 68), "techno": (80, 81), "trance": (80, 81, 11),
+    "waltz": (*_STRINGS, 21, 71, 73, 0),
 }  # fmt: skip
 """Programs that usually lead a genre; other leads are drawn as well, so that prompts can combine freely."""

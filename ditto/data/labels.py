@@ -48,8 +48,8 @@ def label(plan: Plan, lead: str, instruments: tuple[str, ...], seconds: float) -
     feeling, key = mood(plan.groove.genre, plan.bpm, plan.level, mode), NAMES[plan.tonic]
     words = captions(plan.piece_id, plan.groove.genre, feeling, plan.bpm, key, mode, lead, instruments)
     return Piece(
-        plan.piece_id, plan.split, f"audio/{plan.piece_id}.flac", round(seconds, 3), plan.groove.genre, feeling, plan.bpm,
-        key, mode, lead, instruments, plan.groove.name, plan.held_out, plan.tune.tune_id, words,
+        plan.piece_id, plan.split, f"audio/{plan.piece_id}.flac", round(seconds, 3), plan.groove.genre, feeling,
+        plan.bpm, key, mode, lead, instruments, plan.groove.name, plan.held_out, plan.tune.tune_id, words,
     )  # fmt: skip
 
 
@@ -73,7 +73,7 @@ def from_csv(text: str) -> list[Piece]:
             "seconds": float(row["seconds"]), "bpm": int(row["bpm"] or 0),
             "instruments": tuple(filter(None, row["instruments"].split(";"))),
             "groove_held_out": row["groove_held_out"] == "1", "captions": tuple(json.loads(row["captions"])),
-        }))  # type: ignore[arg-type]  # fmt: skip
+        }))  # fmt: skip
     return pieces
 
 

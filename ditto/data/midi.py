@@ -1,6 +1,6 @@
 """One piece of MIDI: the tune harmonised, MMA's accompaniment below it, dynamics over both.
 
-The bytes depend on the plan alone: MMA gets a fixed seed, its texts are dropped, and events are written in a fixed order.
+The bytes depend on the plan alone: MMA gets a fixed seed, its texts are dropped, events are written in a fixed order.
 """
 
 import io

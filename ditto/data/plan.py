@@ -94,7 +94,7 @@ def _draw_lead(rng: random.Random, genre: str) -> int | None:
 
 
 def _shift(rng: random.Random, tune: Tune, lead: int | None) -> int:
-    """Key and octave, drawn apart: a key among twelve, then the octave nearest the lead's register, at times one off."""
+    """Key and octave, drawn apart: one of twelve keys, then the octave nearest the lead's register or one off."""
     key = rng.randrange(12)
     centre = LEADS[lead].centre if lead is not None else 72
     pitches = [note[2] for bar in tune.bars for note in bar]

@@ -42,7 +42,7 @@ DEFAULT = ("wesnoth-1.16-music", "singularity-music")
 def installed_files(package: str) -> list[Path]:
     """The package's sound files; UserError with the command that installs it."""
     if shutil.which("dpkg") is None:
-        raise UserError("recorded music comes from Debian packages: dpkg is missing here; use a folder of recordings instead")
+        raise UserError("recorded music comes from Debian packages: dpkg is missing, use a folder of recordings")
     listed = subprocess.run(["dpkg", "-L", package], capture_output=True, text=True)
     if listed.returncode:
         raise UserError(f"the package {package} is not installed: sudo apt install {package}")

@@ -1,6 +1,6 @@
 """MIDI to audio: FluidSynth and a General MIDI soundfont, to mono 22.05 kHz 16 bit FLAC.
 
-Rendered at 44.1 kHz and resampled, because soundfont samples are 44.1 kHz and FluidSynth does not filter before decimating.
+Rendered at 44.1 kHz and resampled: soundfont samples are 44.1 kHz and FluidSynth does not filter before decimating.
 Reverb, chorus and peak level vary by the piece's seed, so loudness is not constant. A renderer
 is bounded in time and in bytes: a malformed score once made FluidSynth write 34 GB.
 """
@@ -39,7 +39,8 @@ def find_soundfont(path: Path | None = None) -> Path:
     for candidate in [path] if path else SOUNDFONTS:
         if candidate.exists():
             return candidate
-    raise UserError(f"no soundfont {path or SOUNDFONTS[0]}: sudo apt install fluid-soundfont-gm, or name one with --soundfont")
+    missing = path or SOUNDFONTS[0]
+    raise UserError(f"no soundfont {missing}: sudo apt install fluid-soundfont-gm, or name one with --soundfont")
 
 
 def synthesise(midi: bytes, soundfont: Path, seed: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The public-domain tunes: Ryan's Mammoth Collection (1883) and O'Neill's Music of Ireland (1903), from music21's corpus.
+"""The public-domain tunes: Ryan's Mammoth Collection (1883) and O'Neill's Music of Ireland (1903), in music21's corpus.
 
 Tunes that occur twice (same title, or same opening intervals) form one group; a group lies in one split only.
 """
@@ -9,6 +9,7 @@ import re
 from collections import defaultdict
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 from ditto.data.abc import AbcError, AbcTune, Note, parse_tune, split_tunes
@@ -66,7 +67,7 @@ def _read_all() -> dict[str, AbcTune]:
 def _signatures(tune: AbcTune) -> tuple[str, str]:
     title = re.sub(r"[^a-z]", "", tune.title.lower().split("--")[0])
     pitches = [note[2] for bar in tune.bars for note in bar]
-    return f"title {title}", f"notes {[b - a for a, b in zip(pitches[2:20], pitches[3:21], strict=True)]}"
+    return f"title {title}", f"notes {[b - a for a, b in pairwise(pitches[2:21])]}"
 
 
 def groups(tunes: dict[str, AbcTune]) -> dict[str, str]:
