@@ -33,7 +33,7 @@ class Vocoder(nn.Module):
     window: Tensor
 
     def __init__(
-        self, mel_bins: int = 160, width: int = 320, blocks: int = 6, n_fft: int = 1024, hop: int = 256
+        self, mel_bins: int = 160, width: int = 256, blocks: int = 6, n_fft: int = 1024, hop: int = 256
     ) -> None:
         super().__init__()
         self.n_fft, self.hop = n_fft, hop

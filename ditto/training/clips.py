@@ -73,7 +73,7 @@ class ClipData(pl.LightningDataModule):
         seed: int = 0,
         condition_dropout: float = 0.1,
         gain_db: float = 2.0,
-        wordings: int = 4,
+        wordings: int = 6,
         workers: int = 0,
         val_batches: int = 4,
     ) -> None:
