@@ -65,9 +65,9 @@ def collect(options: dict[str, Any]) -> list[Finished]:
     runs = load_runs(options["runs"])
     found = []
     for task in options["tasks"]:
-        ditto = find(runs, task, "ditto", options["model"])
+        ditto = find(runs, task, "ditto", options["model_name"])
         for method in options["methods"]:
-            one = ditto if method == "ditto" else find(runs, task, method, options["model"])
+            one = ditto if method == "ditto" else find(runs, task, method, options["model_name"])
             if one is None and method == "text_only" and ditto is not None:
                 one = ditto.beside_text_only()
             if one is None or one.clips.empty:
@@ -77,6 +77,6 @@ def collect(options: dict[str, Any]) -> list[Finished]:
                 found.append(one)
     if not found:
         raise UserError(
-            f"no finished run of {', '.join(options['tasks'])} with model={options['model']} in {options['runs']}"
+            f"no finished run of {', '.join(options['tasks'])} of model {options['model_name']} in {options['runs']}"
         )
     return found
