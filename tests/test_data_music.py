@@ -47,7 +47,8 @@ def test_harmony_of_a_plain_scale_is_at_home_at_both_ends():
                 ((0, 2, 4, 7), (5, 9, 5, 0), (7, 11, 2, 7), (0, 4, 7, 0))]  # fmt: skip
         chords = harmonise(bars, tonic, "maj")
         assert chords[0] == chords[-1] == (tonic, "")
-        assert chords[1][0] == (tonic + 5) % 12 and chords[2][0] == (tonic + 7) % 12
+        assert chords[1][0] == (tonic + 5) % 12
+        assert chords[2][0] == (tonic + 7) % 12
 
 
 def test_captions_say_the_truth():
@@ -57,7 +58,8 @@ def test_captions_say_the_truth():
         assert first == captions.template(piece.genre, piece.mood, piece.bpm)
         assert piece.mood in captions.MOODS[piece.mode]
         assert "major" not in text if piece.mode == "minor" else "minor" not in text
-        assert not ("slow" in text and piece.bpm >= 88) and not ("fast" in text and piece.bpm <= 128)
+        assert not ("slow" in text and piece.bpm >= 88)
+        assert not ("fast" in text and piece.bpm <= 128)
         assert not piece.lead or f"{piece.lead} melody" in text
         low, high = grooves.TEMPO[piece.genre]
         assert low <= piece.bpm <= high
@@ -71,7 +73,9 @@ def test_article_and_mood_rules():
 
 def test_splits_share_no_tune_and_held_out_grooves_are_heard_in_test_only():
     tunes = {split: {p.tune for p in labels.load_pieces(split)} for split in ("train", "val", "test")}
-    assert not tunes["train"] & tunes["test"] and not tunes["train"] & tunes["val"] and not tunes["val"] & tunes["test"]
+    assert not tunes["train"] & tunes["test"]
+    assert not tunes["train"] & tunes["val"]
+    assert not tunes["val"] & tunes["test"]
     held = grooves.held_out_files()
     assert 0.06 < len(held) / len(grooves.genres()) < 0.14
     for piece in labels.load_pieces():
@@ -86,7 +90,9 @@ def test_the_packs_hold_forty_hours_and_every_labelled_piece():
         pieces = labels.load_pieces(split)
         assert {p.piece_id for p in pieces} == set(pack.read_pack(split))
         hours[split] = sum(p.seconds for p in pieces) / 3600
-    assert hours["train"] >= 40 and hours["val"] >= 2.5 and hours["test"] >= 2.5
+    assert hours["train"] >= 40
+    assert hours["val"] >= 2.5
+    assert hours["test"] >= 2.5
     assert sum(path.stat().st_size for path in grooves.CORPUS.iterdir()) < 15e6
     assert len(labels.prompts("test")) == len(labels.load_pieces("test"))
 
@@ -109,7 +115,8 @@ def test_midi_is_reproduced_byte_for_byte():
     from ditto.data.compose import compose
 
     piece, data, reason = compose("test-00003")
-    assert not reason and data == pack.read_pack("test")["test-00003"]
+    assert not reason
+    assert data == pack.read_pack("test")["test-00003"]
     assert piece in labels.load_pieces("test")
 
 
@@ -127,21 +134,28 @@ def test_labels_survive_the_round_trip():
 
 def test_examples_are_eight_clips_of_eight_genres():
     rows = load_examples()
-    assert len(rows) == 8 and len({row["genre"] for row in rows}) == 8
+    assert len(rows) == 8
+    assert len({row["genre"] for row in rows}) == 8
     test_ids = {piece.piece_id for piece in labels.load_pieces("test")}
     for row in rows:
         wave, rate = soundfile.read(EXAMPLES / row["file"])
-        assert wave.shape == (512 * 256,) and rate == 22050 and np.sqrt(np.mean(wave**2)) > 0.01
-        assert row["piece_id"] in test_ids and row["prompt"] and row["licence"]
+        assert wave.shape == (512 * 256,)
+        assert rate == 22050
+        assert np.sqrt(np.mean(wave**2)) > 0.01
+        assert row["piece_id"] in test_ids
+        assert row["prompt"]
+        assert row["licence"]
 
 
 def test_example_melodies_lie_within_the_clip():
     rows = load_melodies()
     tunes = {piece.tune for piece in labels.load_pieces("test")}
-    assert len(rows) >= 32 and len({row["tune"] for row in rows}) == len(rows)
+    assert len(rows) >= 32
+    assert len({row["tune"] for row in rows}) == len(rows)
     for row in rows:
         assert row["tune"] in tunes
         onsets = [note[0] for note in row["notes"]]
-        assert onsets[0] == 0 and onsets == sorted(onsets)
+        assert onsets[0] == 0
+        assert onsets == sorted(onsets)
         assert all(o >= 0 and d > 0 and o + d <= CLIP_SECONDS + 1e-3 and 36 <= p <= 103 for o, d, p in row["notes"])
     assert json.dumps(rows)

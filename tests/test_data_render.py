@@ -54,7 +54,8 @@ def test_a_killed_render_resumes_to_the_same_files(tmp_path):
     subprocess.run([sys.executable, script, broken, "0"], check=True, env=env, capture_output=True)
     assert _content(broken) == _content(whole)
     pieces = labels.read_pieces(broken)
-    assert len(pieces) == 5 and all((broken / piece.file).exists() and piece.seconds == 1.0 for piece in pieces)
+    assert len(pieces) == 5
+    assert all((broken / piece.file).exists() and piece.seconds == 1.0 for piece in pieces)
     assert "silent" in (broken / "dropped.csv").read_text()
 
 
@@ -70,7 +71,8 @@ def test_finish_sets_the_peak_and_drops_silence():
     time_s = np.arange(12 * render.SYNTH_RATE) / render.SYNTH_RATE
     wave = np.sin(2 * np.pi * 440 * time_s).astype(np.float32) * (time_s < 10)
     peaks = [np.abs(render.finish(wave, seed)).max() for seed in range(6)]
-    assert all(10 ** (-9.1 / 20) < peak < 10 ** (-0.9 / 20) for peak in peaks) and np.ptp(peaks) > 0.05
+    assert all(10 ** (-9.1 / 20) < peak < 10 ** (-0.9 / 20) for peak in peaks)
+    assert np.ptp(peaks) > 0.05
     assert len(render.finish(wave, 0)) / render.RATE == pytest.approx(10, abs=0.05)
     with pytest.raises(render.RenderError, match="silent"):
         render.finish(wave * 0, 0)
@@ -109,7 +111,16 @@ def _recordings(root: Path) -> None:
     soundfile.write(root / "unnamed.wav", tone, 44100)
     (root / "corrupt.wav").write_bytes(b"RIFF not a wave file")
     (root / "empty.mp3").write_bytes(b"")
-    named = ["stereo 44k.wav", "long.flac", "small.ogg", "lossy.mp3", "short.wav", "silent.wav", "nan.wav", "corrupt.wav"]
+    named = [
+        "stereo 44k.wav",
+        "long.flac",
+        "small.ogg",
+        "lossy.mp3",
+        "short.wav",
+        "silent.wav",
+        "nan.wav",
+        "corrupt.wav",
+    ]
     rows = [f'{name},"a tone, steady"' for name in [*named, "empty.mp3", "absent.wav"]]
     (root / "captions.csv").write_text("\n".join(["file,caption", *rows]) + "\n")
 
@@ -122,8 +133,10 @@ def test_a_folder_with_faults_is_read_and_its_faults_are_named(tmp_path):
     assert sum(piece.tune == "long.flac" for piece in pieces) == 2
     for piece in pieces:
         info = soundfile.info(tmp_path / "out" / piece.file)
-        assert (info.samplerate, info.channels) == (22050, 1) and info.duration >= folder.CLIP_SECONDS
-        assert piece.captions == ("a tone, steady",) and piece.split in ("train", "val", "test")
+        assert (info.samplerate, info.channels) == (22050, 1)
+        assert info.duration >= folder.CLIP_SECONDS
+        assert piece.captions == ("a tone, steady",)
+        assert piece.split in ("train", "val", "test")
     reasons = {"short.wav": "too short", "silent.wav": "silent", "nan.wav": "not numbers", "corrupt.wav": "unreadable",
                "empty.mp3": "unreadable", "unnamed.wav": "no caption", "absent.wav": "not there"}  # fmt: skip
     for name, reason in reasons.items():
@@ -136,7 +149,8 @@ def test_folder_errors_are_one_clear_line(tmp_path, capsys):
     (tmp_path / "captions.csv").write_text("name;text\na;b\n")
     assert build.main(["folder", str(tmp_path), "--out", str(tmp_path / "out")]) == 2
     errors = capsys.readouterr().err.splitlines()
-    assert "is not a folder" in errors[0] and "needs a header" in errors[1]
+    assert "is not a folder" in errors[0]
+    assert "needs a header" in errors[1]
 
 
 def test_recorded_music_names_the_package_to_install(monkeypatch, tmp_path):
@@ -145,7 +159,8 @@ def test_recorded_music_names_the_package_to_install(monkeypatch, tmp_path):
     soundfile.write(tmp_path / "track.ogg", 0.2 * np.sin(np.arange(200000) / 9), 22050)
     monkeypatch.setattr(recorded, "installed_files", lambda name: [tmp_path / "track.ogg"])
     summary = recorded.read_recorded(tmp_path / "out", ["singularity-music"])
-    assert "CC-BY-SA-3.0" in summary and "CC-BY-SA-3.0" in (tmp_path / "out/licences.csv").read_text()
+    assert "CC-BY-SA-3.0" in summary
+    assert "CC-BY-SA-3.0" in (tmp_path / "out/licences.csv").read_text()
     assert labels.read_pieces(tmp_path / "out")[0].tune == "singularity-music/track.ogg"
 
 

@@ -91,8 +91,8 @@ class _Reader:
         self.local: dict[str, int] = {}
         self.tuplet, self.left = Fraction(1), 0
         self.next_scale = Fraction(1)
-        self.tied: tuple[Bar, int] | None = None
-        self.last: tuple[Bar, int] | None = None
+        self.tied: tuple[Bar, int, str] | None = None
+        self.last: tuple[Bar, int, str] | None = None
 
     def read(self, body: str) -> list[Bar]:
         for token in TOKEN.finditer(body):
@@ -150,14 +150,16 @@ class _Reader:
             bar.length += length
             self.last = None
             return
-        pitch = self._pitch(acc, name, octave)
+        slot = name + octave
+        same = tied is not None and tied[2] == slot and not acc
+        pitch = tied[0].notes[tied[1]][2] if tied and same else self._pitch(acc, name, octave)
         if tied and tied[0].notes[tied[1]][2] == pitch:
             onset, duration, _ = tied[0].notes[tied[1]]
             tied[0].notes[tied[1]] = (onset, duration + float(length), pitch)
             self.last = tied
         else:
             bar.notes.append((float(bar.length), float(length), pitch))
-            self.last = (bar, len(bar.notes) - 1)
+            self.last = (bar, len(bar.notes) - 1, slot)
         bar.length += length
 
     def _broken(self, sign: str) -> None:
@@ -166,7 +168,7 @@ class _Reader:
             return
         short = Fraction(1, 2 ** len(sign))
         first, second = (2 - short, short) if sign[0] == ">" else (short, 2 - short)
-        bar, index = self.last
+        bar, index, _ = self.last
         onset, duration, pitch = bar.notes[index]
         bar.notes[index] = (onset, duration * float(first), pitch)
         bar.length += Fraction(duration).limit_denominator(960) * (first - 1)

@@ -1,8 +1,8 @@
 """The examples shipped with the code: eight test clips for edits, and melodies of test tunes as targets.
 
 ``examples/<name>.flac`` holds exactly 512 x 256 samples at 22.05 kHz; ``examples/examples.json`` says what each one is.
-``examples/melodies.json`` holds the openings of test tunes as ``[[onset_s, duration_s, midi], ...]`` at the tempo and in the
-key of a test piece made from the tune, cut to a clip's 5.944 s.
+``examples/melodies.json`` holds the openings of test tunes as ``[[onset_s, duration_s, midi], ...]`` at the tempo and in
+the key of a test piece made from the tune, cut to a clip's 5.944 s.
 """
 
 import json
@@ -12,10 +12,10 @@ import numpy as np
 import soundfile
 
 from ditto.data.folder import CLIP_SECONDS
+from ditto.data.grooves import load_grooves
 from ditto.data.labels import Piece, load_pieces
-from ditto.data.pack import atomic_write
-from ditto.data.render import RATE, write_flac
-from ditto.types import UserError
+from ditto.data.pack import atomic_write, read_pack
+from ditto.data.render import RATE, find_soundfont, render_piece, write_flac
 
 EXAMPLES = Path(__file__).parent / "examples"
 GENRES = ("jazz", "rock", "waltz", "bossa nova", "blues", "folk", "house", "big band")
@@ -25,7 +25,7 @@ MIN_NOTES, MELODIES = 8, 64
 
 
 def melody(piece_id: str) -> list[list[float]]:
-    """The opening of a piece's melody: [[onset in s, duration in s, MIDI pitch], ...] within a clip, from its first note."""
+    """The opening of a piece's melody from its first note: [[onset in s, duration in s, MIDI pitch], ...] in a clip."""
     from ditto.data.midi import melody_bars
     from ditto.data.plan import plan
 
@@ -56,32 +56,32 @@ def melodies() -> list[dict[str, object]]:
     return list(found.values())
 
 
-def clip(path: Path) -> np.ndarray:
-    """A clip from the middle of a recording, starting where it is neither silent nor cut off [SAMPLES]."""
+def clip(piece: Piece, path: Path) -> np.ndarray:
+    """A clip that starts with a bar about a third into the piece [SAMPLES]."""
+    beats = next(groove.beats for groove in load_grooves() if groove.name == piece.groove)
+    bar_s = beats * 60 / piece.bpm
+    start_s = round(piece.seconds / 3 / bar_s) * bar_s
     with soundfile.SoundFile(path) as file:
-        file.seek(max(0, min(file.frames - SAMPLES, file.frames // 3)))
+        file.seek(round(start_s * RATE))
         return file.read(SAMPLES, dtype="float32")
 
 
-def choose(music: Path) -> list[Piece]:
-    """One test piece with a lead melody for each of GENRES, out of those that are rendered."""
-    chosen = []
-    pieces = [p for p in load_pieces("test") if p.lead and not p.groove_held_out and (music / p.file).exists()]
-    for genre in GENRES:
-        piece = next((p for p in pieces if p.genre == genre), None)
-        if piece is None:
-            raise UserError(f"no rendered test piece of genre {genre} in {music}: python -m ditto.data.build render")
-        chosen.append(piece)
-    return chosen
+def choose() -> list[Piece]:
+    """The first test piece with a lead melody of each of GENRES."""
+    pieces = [piece for piece in load_pieces("test") if piece.lead and not piece.groove_held_out]
+    return [next(piece for piece in pieces if piece.genre == genre) for genre in GENRES]
 
 
 def write_examples(music: Path) -> str:
-    """Write the shipped examples from rendered music."""
+    """Write the shipped examples, rendering into ``music`` the pieces that are missing there."""
     EXAMPLES.mkdir(exist_ok=True)
+    (music / "audio").mkdir(parents=True, exist_ok=True)
     rows = []
-    for piece in choose(music):
-        name = piece.genre.replace(" ", "_")
-        write_flac(EXAMPLES / f"{name}.flac", clip(music / piece.file), RATE)
+    for piece in choose():
+        name, path = piece.genre.replace(" ", "_"), music / piece.file
+        if not path.exists():
+            render_piece(piece, read_pack("test")[piece.piece_id], path, find_soundfont())
+        write_flac(EXAMPLES / f"{name}.flac", clip(piece, path), RATE)
         rows.append({
             "file": f"{name}.flac", "piece_id": piece.piece_id, "prompt": piece.captions[0], "genre": piece.genre,
             "mood": piece.mood, "bpm": piece.bpm, "key": piece.key, "mode": piece.mode, "lead": piece.lead,

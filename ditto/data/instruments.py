@@ -12,7 +12,7 @@ PROGRAMS: tuple[str, ...] = (
     "acoustic bass", "electric bass", "electric bass", "fretless bass", "slap bass", "slap bass", "synth bass",
     "synth bass",
     "violin", "viola", "cello", "double bass", "tremolo strings", "pizzicato strings", "harp", "timpani",
-    "strings", "slow strings", "synth strings", "synth strings", "choir", "choir", "synth voice", "orchestra hit",
+    "strings", "strings", "synth strings", "synth strings", "choir", "choir", "synth voice", "orchestra hit",
     "trumpet", "trombone", "tuba", "muted trumpet", "french horn", "brass", "synth brass", "synth brass",
     "soprano saxophone", "alto saxophone", "tenor saxophone", "baritone saxophone", "oboe", "english horn", "bassoon",
     "clarinet",
