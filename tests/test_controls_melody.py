@@ -108,3 +108,10 @@ def test_missing_examples_are_named(monkeypatch):
     monkeypatch.setattr(tunes, "EXAMPLES", tunes.Path(recordings()) / "none")
     with pytest.raises(ControlError, match="no example melodies"):
         Melody().bind(toy(), requests())
+
+
+def test_the_shipped_tunes_are_melodies():
+    control = Melody().bind(Toy(frames=512), requests(64))
+    voiced = control.target.sum((1, 2)) / 512
+    assert (voiced > 0.2).all()
+    assert len({tuple(classes(control, i)) for i in range(64)}) > 50

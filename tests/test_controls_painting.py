@@ -195,7 +195,6 @@ def test_a_short_reference_and_a_folder_without_audio(tmp_path):
         Inversion(str(tmp_path)).bind(toy(), requests())
 
 
-@pytest.mark.skipif(not EXAMPLES.is_dir(), reason="the examples are not built yet")
 def test_the_shipped_examples_are_references():
     control = Inversion().bind(toy(), requests(9))
     assert torch.isfinite(control.target).all()

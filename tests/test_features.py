@@ -134,7 +134,6 @@ def test_correlation():
     assert features.correlation(x, torch.ones_like(x)).abs().max() < 1e-6
 
 
-@pytest.mark.skipif(not EXAMPLES.is_dir(), reason="the examples are not built yet")
 @pytest.mark.parametrize("position", range(8))
 def test_agreement_on_real_clips(position):
     wave = read(sorted(EXAMPLES.glob("*.flac"))[position], RATE)[None]
