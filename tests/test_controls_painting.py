@@ -12,7 +12,6 @@ from ditto.controls.inversion import Inversion
 from ditto.controls.loop_free import LoopFree
 from ditto.controls.looping import Looping
 from ditto.controls.outpainting import Outpainting
-from ditto.controls.reference import EXAMPLES
 from ditto.controls.stitch import close_loop, crossfade, join
 from ditto.types import Generation, History, UserError
 from tests.control_cases import FRAMES, RATE, bound, latents, recordings, requests, toy
