@@ -26,6 +26,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from safetensors import safe_open
 from safetensors.torch import save_file
 
@@ -133,11 +134,22 @@ def fit(clips: Clips, genres: Sequence[str], decay: float) -> GenreJudge:
     return GenreJudge(names, *solution, mean, scale, genre_tags, tags.mean(0), about)
 
 
-def train(n: int, n_val: int, n_test: int, cache: Path, out: Path = WEIGHTS, seconds: float = SECONDS) -> GenreJudge:
+@dataclass
+class TrainOptions:
+    """Clips of each split, the embedding cache, and where the classifier goes."""
+
+    n: int = 2000
+    n_val: int = 400
+    n_test: int = 500
+    cache: Path = Path("runs/cache/embeddings")
+    out: Path = WEIGHTS
+
+
+def train(options: TrainOptions, seconds: float = SECONDS) -> GenreJudge:
     """Embed clips of the three splits, choose the decay on val, test once, save."""
     sets = {}
-    for split, count in {"train": n, "val": n_val, "test": n_test}.items():
-        excerpts, clips = embed_excerpts(load_excerpts(split, seconds), count, cache, split)
+    for split, count in {"train": options.n, "val": options.n_val, "test": options.n_test}.items():
+        excerpts, clips = embed_excerpts(load_excerpts(split, seconds), count, options.cache, split)
         sets[split] = clips, [excerpt.genre for excerpt in excerpts]
     judges = {decay: fit(*sets["train"], decay) for decay in DECAYS}
     scores = {decay: float(judge.tag_hits(*sets["val"]).mean()) for decay, judge in judges.items()}
@@ -146,27 +158,30 @@ def train(n: int, n_val: int, n_test: int, cache: Path, out: Path = WEIGHTS, sec
     judge.about.update(
         val_accuracy=f"{max(scores.values()):.4f}",
         test_accuracy=f"{accuracy:.4f}",
-        n_val=str(n_val),
-        n_test=str(n_test),
+        n_val=str(options.n_val),
+        n_test=str(options.n_test),
     )
-    judge.save(out)
+    judge.save(options.out)
     return judge
 
 
 def main() -> None:
-    defaults = {"n": 2000, "n_val": 400, "n_test": 500, "cache": "runs/cache/embeddings", "out": str(WEIGHTS)}
-    command, *options = sys.argv[1:] or [""]
-    config = OmegaConf.merge(defaults, OmegaConf.from_dotlist(options))
-    if command != "train" or set(config) != set(defaults):
-        raise SystemExit(
-            f"usage: python -m eval.tags train, with any of {', '.join(f'{k}={v}' for k, v in defaults.items())}"
-        )
-    judge = train(config.n, config.n_val, config.n_test, Path(config.cache), Path(config.out))
-    print(f"{len(judge.genres)} genres; {judge.about}; written to {config.out}")
+    command, *given = sys.argv[1:] or [""]
+    if command != "train":
+        raise UserError(f"usage: python -m eval.tags train [{'=… '.join(TrainOptions.__annotations__)}=…]")
+    try:
+        merged = OmegaConf.merge(OmegaConf.structured(TrainOptions), OmegaConf.from_dotlist(given))
+    except OmegaConfBaseException as error:
+        raise UserError(str(error).splitlines()[0]) from error
+    options = OmegaConf.to_object(merged)
+    assert isinstance(options, TrainOptions)
+    judge = train(options)
+    print(f"{len(judge.genres)} genres; {judge.about}; written to {options.out}")
 
 
 if __name__ == "__main__":
     try:
         main()
     except UserError as error:
-        sys.exit(f"error: {error}")
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
