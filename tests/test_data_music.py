@@ -1,5 +1,6 @@
 """The corpus: tunes, harmony, plans, captions, packs and examples."""
 
+import importlib.util
 import json
 import shutil
 
@@ -13,7 +14,7 @@ from ditto.data.harmony import harmonise
 from ditto.types import UserError
 
 needs_tunes = pytest.mark.skipif(
-    __import__("importlib").util.find_spec("music21") is None, reason="music21's corpus is not installed"
+    importlib.util.find_spec("music21") is None, reason="music21's corpus is not installed"
 )
 needs_mma = pytest.mark.skipif(shutil.which("mma") is None, reason="mma is not installed")
 

@@ -154,7 +154,7 @@ def test_folder_errors_are_one_clear_line(tmp_path, capsys):
 
 
 def test_recorded_music_names_the_package_to_install(monkeypatch, tmp_path):
-    with pytest.raises(UserError, match="no-such-package|dpkg is missing"):
+    with pytest.raises(UserError, match=r"no-such-package|dpkg is missing"):
         recorded.read_recorded(tmp_path, ["no-such-package"])
     soundfile.write(tmp_path / "track.ogg", 0.2 * np.sin(np.arange(200000) / 9), 22050)
     monkeypatch.setattr(recorded, "installed_files", lambda name: [tmp_path / "track.ogg"])

@@ -1,8 +1,8 @@
 """The examples shipped with the code: eight test clips for edits, and melodies of test tunes as targets.
 
 ``examples/<name>.flac`` holds exactly 512 x 256 samples at 22.05 kHz; ``examples/examples.json`` says what each one is.
-``examples/melodies.json`` holds the openings of test tunes as ``[[onset_s, duration_s, midi], ...]`` at the tempo and in
-the key of a test piece made from the tune, cut to a clip's 5.944 s.
+``examples/melodies.json`` holds the openings of test tunes as ``[[onset_s, duration_s, midi], ...]`` at the tempo and
+in the key of a test piece made from the tune, cut to a clip's 5.944 s.
 """
 
 import json
