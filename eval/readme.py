@@ -1,0 +1,126 @@
+"""Put the measured figures and a picture into the README: `python -m eval.readme`.
+
+Reads results/main_job.csv and results/model_quality.csv, rewrites what stands between the results markers of the README,
+and copies the picture of the controlled clip whose error is the median of the intensity run. No figure is typed by hand.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from ditto.types import UserError
+
+BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
+CONTROLS = (
+    ("intensity", "intensity_mse", "intensity MSE, dB² (lower)"),
+    ("melody", "melody_accuracy", "melody accuracy, % (higher)"),
+    ("structure", "structure_mse", "structure MSE (lower)"),
+)
+SOUND = (("fad_ratio", "FAD"), ("tag_score_ratio", "tag score"))
+SETS = ("real", "vocoder", "griffin_lim", "generated", "no_text")
+
+
+def control_table(table: pd.DataFrame) -> list[str]:
+    """One line a task: text-only and DITTO with their 95 % intervals, and the change in FAD and tag score."""
+    lines = ["| control | text-only | DITTO | n | FAD, ratio | tag score, ratio | s per step (batch) |"]
+    lines.append("|---|---|---|---|---|---|---|")
+    for task, metric, label in CONTROLS:
+        values = [_value(table, task, method, metric) for method in ("text_only", "ditto")]
+        ratios = [_ratio(table, task, name) for name, _ in SOUND]
+        n = _cell(table, task, "ditto", metric, "n")
+        seconds = f"{_cell(table, task, 'ditto', 'seconds_per_step')} ({_cell(table, task, 'ditto', 'batch_size')})"
+        lines.append("| " + " | ".join([label, *values, n, *ratios, seconds]) + " |")
+    return lines
+
+
+def quality_table(table: pd.DataFrame) -> list[str]:
+    """FAD of every set, with its n."""
+    fad = table[table["metric"] == "fad"]
+    lines = ["| set | FAD (musicnn) | n | genre heard | genre heard, shuffled prompts |", "|---|---|---|---|---|"]
+    for name in SETS:
+        for _, one in fad[fad["set"] == name].iterrows():
+            tags = [_tag(table, name, metric, one["n"]) for metric in ("tag_accuracy", "tag_accuracy_shuffled")]
+            lines.append(f"| {name} | {one['value']:.3g} | {one['n']:.0f} | {tags[0]} | {tags[1]} |")
+    return lines
+
+
+def provenance(table: pd.DataFrame) -> str:
+    """Device, commit and reference of a table in one sentence."""
+    kept = [sorted({str(v) for v in table[c].dropna() if str(v)}) for c in ("device", "commit") if c in table]
+    return "; ".join(", ".join(values) for values in kept)
+
+
+def update(readme: Path, results: Path) -> None:
+    """Rewrite the block between the markers."""
+    text = readme.read_text()
+    if BEGIN not in text or END not in text:
+        raise UserError(f"{readme} has no {BEGIN} and {END}: add both lines where the figures belong")
+    missing = [name for name in ("main_job.csv", "model_quality.csv") if not (results / name).exists()]
+    if missing:
+        raise UserError(
+            f"no {' and '.join(missing)} in {results}: "
+            "run `python -m eval.main_job` and `python -m ditto.training.quality`"
+        )
+    job, quality = pd.read_csv(results / "main_job.csv"), pd.read_csv(results / "model_quality.csv")
+    block = [
+        "DITTO against the prompt alone, same noise, `model=embedded`, DDIM with T = 20, on prompts of the test split",
+        f"([results/main_job.csv](results/main_job.csv); {provenance(job)}):\n",
+        *control_table(job),
+        "\n![Loss against steps](results/main_job_loss.png)\n",
+        "The model itself, without control ([results/model_quality.csv](results/model_quality.csv); "
+        + provenance(quality)
+        + "):\n",
+        *quality_table(quality),
+        "\n![Real and generated](results/model_quality.png)",
+    ]
+    head, tail = text.split(BEGIN)[0], text.split(END)[1]
+    readme.write_text(head + BEGIN + "\n" + "\n".join(block) + "\n" + END + tail)
+
+
+def copy_picture(table: pd.DataFrame, runs: Path, target: Path) -> None:
+    """The picture of the median clip of the intensity run."""
+    rows = table[(table["task"] == "intensity") & (table["method"] == "ditto")]
+    run = runs / str(rows["run"].iloc[0])
+    metrics = pd.read_json(run / "metrics.json", orient="index")
+    order = metrics["intensity_mse"].sort_values().index
+    shutil.copyfile(run / "pictures" / f"{order[len(order) // 2]}.png", target)
+
+
+def _cell(table: pd.DataFrame, task: str, method: str, metric: str, column: str = "value") -> str:
+    rows = table[(table["task"] == task) & (table["method"] == method) & (table["metric"] == metric)]
+    return f"{rows[column].iloc[0]:.3g}" if len(rows) else ""
+
+
+def _value(table: pd.DataFrame, task: str, method: str, metric: str) -> str:
+    value, low, high = (_cell(table, task, method, metric, column) for column in ("value", "low", "high"))
+    return f"{value} [{low}, {high}]" if value else ""
+
+
+def _ratio(table: pd.DataFrame, task: str, suffix: str) -> str:
+    """The first ratio of this kind that the table has (FAD may be in a number of principal components)."""
+    stem = suffix.removesuffix("_ratio")
+    names = [m for m in table["metric"].unique() if m.startswith(stem) and m.endswith("_ratio")]
+    return _value(table, task, "ditto", names[0]) if names else ""
+
+
+def _tag(table: pd.DataFrame, name: str, metric: str, n: float) -> str:
+    rows = table[(table["set"] == name) & (table["metric"] == metric) & (table["n"] == n)]
+    return f"{100 * rows['value'].iloc[0]:.0f} %" if len(rows) else ""
+
+
+def main() -> None:
+    runs, results = (Path(sys.argv[1]) if len(sys.argv) > 1 else Path("runs")), Path("results")
+    try:
+        update(Path("README.md"), results)
+        copy_picture(pd.read_csv(results / "main_job.csv"), runs, results / "controlled_clip.png")
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()
