@@ -37,7 +37,7 @@ def build(config: Mapping[str, Any], what: str) -> Any:
     from hydra.utils import instantiate
 
     try:
-        return instantiate(dict(config))
+        return instantiate(dict(config), _convert_="all")
     except InstantiationException as error:
         causes = list(_causes(error))
         for cause in causes:

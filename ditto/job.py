@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import sys
 import time
@@ -107,19 +108,22 @@ def metric_lines(path: Path) -> list[str]:
     return lines
 
 
-def take_outcomes() -> list[Outcome]:
-    """The outcomes since the last call."""
-    taken = list(_outcomes)
+def outcomes() -> list[Outcome]:
+    """How the jobs of the current command ended."""
+    return list(_outcomes)
+
+
+def forget_outcomes() -> None:
+    """To be called at the start of a command."""
     _outcomes.clear()
-    return taken
 
 
-def sweep_summary(outcomes: list[Outcome]) -> str:
+def sweep_summary(ended: list[Outcome]) -> str:
     """How many jobs ended how, and which failed why."""
-    kinds = sorted({outcome.status for outcome in outcomes})
-    counts = ", ".join(f"{sum(o.status == kind for o in outcomes)} {kind}" for kind in kinds)
-    bad = [f"  {outcome.run_id or '?'}: {outcome.reason}" for outcome in outcomes if outcome.exit_code]
-    return "\n".join([f"{len(outcomes)} runs: {counts}", *bad])
+    kinds = sorted({outcome.status for outcome in ended})
+    counts = ", ".join(f"{sum(o.status == kind for o in ended)} {kind}" for kind in kinds)
+    bad = [f"  {outcome.run_id or '?'}: {outcome.reason}" for outcome in ended if outcome.exit_code]
+    return "\n".join([f"{len(ended)} runs: {counts}", *bad])
 
 
 def _reason_to_skip(run: RunDirectory, options: Mapping[str, Any]) -> str:
@@ -146,23 +150,30 @@ def _make(
         make_run(run, options, clips, model)
     except UserError as error:
         if keep_errors or any(run.has_clip(clip.clip_id) for clip in clips):
-            run.begin(OmegaConf.to_yaml(options), options["names"], len(clips))
-            run.stop("failed", str(error))
+            _record(run, options, len(clips), "failed", str(error))
         else:
             run.discard()
         return Outcome(run.id, run.path, "error", str(error))
     except Exception as error:
-        reason = f"{type(error).__name__}: {error}"
-        run.stop("failed", reason, traceback.format_exc())
+        reason = f"{type(error).__name__}: {next(iter(str(error).strip().splitlines()), '')}"
+        _record(run, options, len(clips), "failed", reason, traceback.format_exc())
         return Outcome(run.id, run.path, "failed", f"run {run.id} failed: {reason} (traceback: {run.path}/status.json)")
     except BaseException:
-        run.stop("interrupted", "stopped by the user; the same command goes on with it")
+        _record(run, options, len(clips), "interrupted", "stopped by the user; the same command goes on with it")
         raise
     status = run.status
     if status["status"] == "failed":
         return Outcome(run.id, run.path, "failed", f"run {run.id}: {status['reason']}")
     lost = f" ({len(status['failed_clips'])} clips failed)" if status["failed_clips"] else ""
     return Outcome(run.id, run.path, "done", f" in {time.perf_counter() - start:.1f} s{lost}")
+
+
+def _record(run: RunDirectory, options: dict[str, Any], clips: int, status: str, reason: str, trace: str = "") -> None:
+    """Say in status.json why the run ended; a full disk must not hide the reason from the user."""
+    with contextlib.suppress(OSError, UserError):
+        if run.status.get("status") != "running":  # it ended before it began
+            run.begin(OmegaConf.to_yaml(options), options["names"], clips)
+        run.stop(status, reason, trace)
 
 
 def _plain(cfg: DictConfig | ListConfig) -> dict[str, Any]:

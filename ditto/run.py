@@ -41,6 +41,8 @@ def main(arguments: list[str] | None = None) -> int:
         os.environ["HYDRA_FULL_ERROR"] = "1"
         sys.argv = [before[0], *_quote_prompt(arguments)]
         _end_on_sigterm()
+        if "ditto.job" in sys.modules:
+            sys.modules["ditto.job"].forget_outcomes()
         _task()
         return _exit_code(multirun=any(flag in arguments for flag in _MULTIRUN))
     except KeyboardInterrupt:
@@ -62,10 +64,9 @@ def _exit_code(multirun: bool) -> int:
     job = sys.modules.get("ditto.job")
     if job is None:  # --help, --cfg: no job ran
         return 0
-    outcomes = job.take_outcomes()
     if multirun:
-        print(job.sweep_summary(outcomes))
-    return max((outcome.exit_code for outcome in outcomes), default=0)
+        print(job.sweep_summary(job.outcomes()))
+    return max((outcome.exit_code for outcome in job.outcomes()), default=0)
 
 
 def _one_line(error: Exception) -> str | None:
@@ -88,7 +89,7 @@ def _one_line(error: Exception) -> str | None:
 def _quote_prompt(arguments: list[str]) -> list[str]:
     """Let an ordinary prompt (commas, apostrophes, colons) pass Hydra's grammar; a sweep quotes its own."""
     if any(flag in arguments for flag in _MULTIRUN):
-        return arguments
+        return ["-m", *(argument for argument in arguments if argument not in _MULTIRUN)]  # Hydra wants it first
     return [_quote(argument) if argument.startswith("prompt=") else argument for argument in arguments]
 
 

@@ -146,9 +146,8 @@ class RunDirectory:
         shutil.rmtree(self.path / "clips", ignore_errors=True)
 
     def stop(self, status: str, reason: str, traceback: str = "") -> None:
-        """Record why the run did not finish ("failed" or "interrupted"); a full disk must not hide the reason."""
-        with contextlib.suppress(OSError, ValueError):
-            self._set(status, reason=reason, traceback=traceback, finished=time.time())
+        """Record why the run did not finish ("failed" or "interrupted")."""
+        self._set(status, reason=reason, traceback=traceback, finished=time.time())
 
     def clear(self) -> None:
         """Forget everything but the lock."""

@@ -96,12 +96,8 @@ def show(runs_dir: str | Path, prefix: str) -> str:
     trace = (read_json(path / "status.json") or {}).get("traceback")
     clips = pd.DataFrame.from_dict(read_json(path / "metrics.json") or {}, orient="index")
     lines += [trace] if trace else []
-    lines += [_table(clips.T)] if len(clips) else []
+    lines += [clips.T.to_string(na_rep="-", float_format=lambda value: f"{value:.4g}")] if len(clips) else []
     return "\n".join(lines)
-
-
-def _table(frame: pd.DataFrame) -> str:
-    return frame.to_string(index=frame.index.dtype == object, na_rep="-", float_format=lambda value: f"{value:.4g}")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -124,8 +120,15 @@ def main(arguments: list[str] | None = None) -> int:
     frame = summary(options.runs_dir)
     if options.failed and len(frame):
         frame = frame[(frame.reason != "") & (frame.status != "running")]
-    print(frame.to_string(index=False, float_format=lambda v: f"{v:.4g}") if len(frame) else "no runs to show")
+    print("\n".join(_listing(frame)) if len(frame) else "no runs to show")
     return 0
+
+
+def _listing(frame: pd.DataFrame) -> list[str]:
+    """The table, and below it the reasons, which are too long for a column."""
+    reasons = [f"  {row.run} ({row.status}): {row.reason}" for row in frame.itertuples() if row.reason]
+    table = frame.drop(columns="reason").to_string(index=False, na_rep="-", float_format=lambda value: f"{value:.4g}")
+    return [table, *(["", "why:", *reasons] if reasons else [])]
 
 
 if __name__ == "__main__":
