@@ -1,7 +1,7 @@
 """Put the measured figures and a picture into the README: `python -m eval.readme`.
 
-Reads results/main_job.csv and results/model_quality.csv, rewrites what stands between the results markers of the README,
-and copies the picture of the controlled clip whose error is the median of the intensity run. No figure is typed by hand.
+Reads results/main_job.csv and results/model_quality.csv, rewrites what stands between the results markers of the
+README, and copies the picture of the intensity run's median clip. No figure is typed by hand.
 """
 
 from __future__ import annotations
