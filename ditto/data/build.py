@@ -7,6 +7,7 @@ Without an argument: render the repository's corpus (composing it first where th
 import argparse
 import os
 import sys
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 from ditto.types import UserError
@@ -103,6 +104,14 @@ def main(argv: list[str] | None = None) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except BrokenProcessPool:
+        print(
+            "error: a worker was killed (out of memory?): go on with the same command and --workers 1", file=sys.stderr
+        )
+        return 1
+    except OSError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("stopped; the same command goes on from here", file=sys.stderr)
         return 130

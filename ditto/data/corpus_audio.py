@@ -26,7 +26,7 @@ from ditto.types import UserError
 
 Render = Callable[[Piece, bytes, Path, Path], float]
 """(piece, MIDI, output file, soundfont) -> seconds; raises RenderError to drop the piece."""
-EVERY = 100
+EVERY, MIN_FREE = 100, 16 << 20
 
 
 def _die_with_parent() -> None:
@@ -46,8 +46,8 @@ def _try(render: Render, piece: Piece, midi: bytes, out: Path, soundfont: Path) 
         return piece, render(piece, midi, out, soundfont), ""
     except RenderError as error:
         return piece, 0.0, str(error)
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
+    except (OSError, soundfile.LibsndfileError) as error:
+        if getattr(error, "errno", 0) == errno.ENOSPC or shutil.disk_usage(out.parent).free < MIN_FREE:
             raise UserError(f"no space left for {out.parent}: free some, or name another folder with --out") from error
         return piece, 0.0, f"{type(error).__name__}: {error}"
 
