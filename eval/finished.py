@@ -37,7 +37,7 @@ class Finished:
     @property
     def provenance(self) -> Row:
         environment = read_json(self.path / "environment.json") or {}
-        kept = {name: environment.get(name, "unknown") for name in ("model", "device", "commit")}
+        kept = {name: environment.get(name, "unknown") for name in ("model", "device", "commit", "weights")}
         return {**kept, "run": self.path.name}
 
     def beside_text_only(self) -> Finished:

@@ -7,8 +7,8 @@ Sets, all of n clips and against the same reference (test clips of the other hal
   generated   one clip for each real clip's prompt, text only
   no_text     the same noise with the empty prompt; its tag rows are against the prompts it was not given
 The tag metrics (eval.tags) stand with each clip's own genre and with genres shuffled among the clips.
-Writes <results>/model_quality.csv (set, metric, value, low, high, n, reference, commit, weights, device) and a picture
-of real and generated mels.
+Writes <results>/model_quality.csv (set, metric, value, low, high, n, reference, commit, weights, waves, device) and a
+picture of real and generated mels. `weights` is the hash that run directories name, `waves` the folder of the sound.
 
 Legend: B clips, N samples, F mel bins, T frames.
 """
@@ -61,8 +61,8 @@ class Quality:
 
     def __post_init__(self) -> None:
         about = [hash_weights(self.model), str(self.model.dtype), self.options["sampler"], self.options["seed"]]
-        self.weights = hashlib.sha256(json.dumps(about).encode()).hexdigest()[:16]
-        self.waves = Path(self.options["waves"]) / self.weights
+        self.key = hashlib.sha256(json.dumps(about).encode()).hexdigest()[:16]
+        self.waves = Path(self.options["waves"]) / self.key
         self.cache = Path(self.options["cache"])
 
     def embed(self, label: str, excerpts: list[Excerpt], make: Make) -> list[np.ndarray]:
@@ -114,7 +114,12 @@ class Quality:
         return [mean_row("stft_distance", distance), row("seconds_per_clip", seconds, len(few))]
 
     def table(self) -> pd.DataFrame:
-        same = {"reference": str(self.reference), "commit": commit(), "weights": self.weights}
+        same = {
+            "reference": str(self.reference),
+            "commit": commit(),
+            "weights": self.model.weights_hash,
+            "waves": self.key,
+        }
         table = pd.DataFrame([{**one, **same, "device": device_name(self.model.device)} for one in self.rows])
         reads_reference = table["metric"].str.startswith("fad")
         table.loc[~reads_reference, "reference"] = ""
