@@ -7,6 +7,7 @@ import resource
 import shutil
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,7 +57,7 @@ def make_run(run: RunDirectory, options: dict[str, Any], clips: list[ClipRequest
     print(f"run {run.id}: {len(clips)} clips, {_names(options)} on {model.device} -> {run.path}", flush=True)
     status = "failed"
     try:
-        job.logger.start(run.id, run.path, options)
+        _mirror(job.logger.start, run.id, run.path, options)
         for number, batch in enumerate(batches):
             # The whole batch again if one of its clips is missing: it then is the batch of an uninterrupted run.
             if not all(run.has_clip(clip.clip_id) for clip in batch):
@@ -64,7 +65,7 @@ def make_run(run: RunDirectory, options: dict[str, Any], clips: list[ClipRequest
         _finish(run, clips)
         status = run.status["status"]
     finally:
-        job.logger.close(status)
+        _mirror(job.logger.close, status)
 
 
 def _make(job: Job, control: Control) -> MadeBatch:
@@ -128,7 +129,15 @@ def _save(job: Job, batch: MadeBatch) -> None:
     for position, clip in enumerate(batch.control.clips):
         record = clip_record(batch, position)
         job.run.save_clip(clip.clip_id, clip_files(batch, position, job.options["pictures"]), record)
-        job.logger.clip(clip.clip_id, record)
+        _mirror(job.logger.clip, clip.clip_id, record)
+
+
+def _mirror(tell: Callable[..., None], *arguments: Any) -> None:
+    """Tell the logger; its troubles are a warning, not the run's failure."""
+    try:
+        tell(*arguments)
+    except Exception as error:
+        print(f"warning: the logger failed ({type(error).__name__}: {error}); the run goes on", file=sys.stderr)
 
 
 def _finish(run: RunDirectory, clips: list[ClipRequest]) -> None:

@@ -66,5 +66,5 @@ class WandbMirror:
     def close(self, status: str) -> None:
         if self.run is not None:
             self.run.summary["status"] = status
-            self.run.finish(exit_code=0 if status == "done" else 1, quiet=True)
+            self.run.finish(exit_code=0 if status == "done" else 1)
             self.run = None

@@ -131,7 +131,8 @@ def random_weights(
     target = torch.device(device)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        unet, vocoder = SpectrogramUNet(**network), Vocoder()
+        unet = SpectrogramUNet(**{key: value for key, value in network.items() if key != "_target_"})
+        vocoder = Vocoder()
     statistics = torch.full((160,), -5.0), torch.tensor(2.5)
     return Embedded(unet, vocoder, shared_text_encoder(), *statistics, choose_dtype(precision, target), name).to(target)
 
