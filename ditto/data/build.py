@@ -60,6 +60,14 @@ def _examples(args: argparse.Namespace) -> None:
     print(write_examples(args.out or data_root() / "music"))
 
 
+def positive(text: str) -> int:
+    """A whole number above zero."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return value
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     from ditto.data.compose import default_workers
@@ -78,8 +86,8 @@ def parser() -> argparse.ArgumentParser:
         command = commands.add_parser(function.__name__[1:], help=text, description=text)
         command.set_defaults(run=function, workers=default_workers(), count=None, hours=None, out=None, soundfont=None)
         if function in (_midi, _render):
-            command.add_argument("--workers", type=int, help="processes (default: one per core)")
-            command.add_argument("--count", type=int, help="pieces a split, for a trial")
+            command.add_argument("--workers", type=positive, help="processes (default: one per core)")
+            command.add_argument("--count", type=positive, help="pieces a split, for a trial")
         if function is not _midi:
             command.add_argument("--out", type=Path, help="where the music goes (default: in $DITTO_DATA or ./data)")
         if function is _render:

@@ -82,10 +82,10 @@ def piece_name(name: str) -> str:
 def _piece(source: Source, piece_id: str, seconds: float) -> Piece:
     row = source.row
     split = row.get("split", "") or split_of(source.name)
-    bpm = re.sub(r"[^\d.]", "", row.get("bpm", "")) or "0"
+    bpm = re.search(r"\d+(\.\d+)?", row.get("bpm", ""))
     return Piece(
         piece_id, split, f"audio/{piece_id}.flac", round(seconds, 3), row.get("genre", ""), row.get("mood", ""),
-        round(float(bpm)), row.get("key", ""), row.get("mode", ""), "", (), "", False, source.name, source.captions,
+        round(float(bpm[0]) if bpm else 0), row.get("key", ""), row.get("mode", ""), "", (), "", False, source.name, source.captions,
     )  # fmt: skip
 
 
