@@ -85,7 +85,8 @@ def _piece(source: Source, piece_id: str, seconds: float) -> Piece:
     bpm = re.search(r"\d+(\.\d+)?", row.get("bpm", ""))
     return Piece(
         piece_id, split, f"audio/{piece_id}.flac", round(seconds, 3), row.get("genre", ""), row.get("mood", ""),
-        round(float(bpm[0]) if bpm else 0), row.get("key", ""), row.get("mode", ""), "", (), "", False, source.name, source.captions,
+        round(float(bpm[0]) if bpm else 0), row.get("key", ""), row.get("mode", ""), "", (), "", False, source.name,
+        source.captions,
     )  # fmt: skip
 
 
