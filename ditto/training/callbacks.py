@@ -9,7 +9,8 @@ import numpy as np
 import pytorch_lightning as pl
 import soundfile
 import torch
-from pytorch_lightning.callbacks import Callback, Timer
+from pytorch_lightning.callbacks import Callback, Timer, WeightAveraging
+from torch import Tensor
 
 from ditto.models.text import shared_text_encoder
 from ditto.training.diffusion import DenoiserTraining
@@ -42,6 +43,23 @@ def spent_share(trainer: pl.Trainer) -> float:
             elapsed, left = callback.time_elapsed(), callback.time_remaining() or 0.0
             shares.append(elapsed / max(elapsed + left, 1e-9))
     return min(1.0, max(shares))
+
+
+class WarmAverage(WeightAveraging):
+    """Exponential moving average of the weights, its decay (1 + n) / (10 + n) after n updates, at most `decay`.
+
+    A fixed decay would leave the average of a short run at its first weights.
+    """
+
+    def __init__(self, decay: float = 0.999) -> None:
+        def average(averaged: Tensor, current: Tensor, n: Tensor | int) -> Tensor:
+            share = min(decay, (1 + int(n)) / (10 + int(n)))
+            return averaged.lerp(current.to(averaged), 1 - share) if averaged.is_floating_point() else current
+
+        super().__init__(use_buffers=True, avg_fn=average)
+
+    def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
+        return step_idx is not None
 
 
 class SampleMels(Callback):
