@@ -7,6 +7,7 @@ import torch
 
 from ditto.audio.vocoder import Vocoder
 from ditto.models.embedded import PACKAGED, Embedded, choose_dtype, load, save
+from ditto.models.precondition import precondition
 from ditto.models.text import shared_text_encoder
 from ditto.models.unet import SpectrogramUNet
 from ditto.noise import noise
@@ -21,7 +22,8 @@ VOCODER = {"width": 32, "blocks": 1}
 def small(dtype: torch.dtype = torch.float32) -> Embedded:
     torch.manual_seed(0)
     statistics = torch.linspace(-6, -4, 160), torch.tensor(2.0)
-    return Embedded(SpectrogramUNet(**NETWORK), Vocoder(**VOCODER), shared_text_encoder(), *statistics, dtype)
+    parts = SpectrogramUNet(**NETWORK), Vocoder(**VOCODER), shared_text_encoder()
+    return Embedded(*parts, *statistics, dtype, skip_scale=0.25)
 
 
 def test_the_network_predicts_x0_and_samplers_get_epsilon() -> None:
@@ -29,8 +31,21 @@ def test_the_network_predicts_x0_and_samplers_get_epsilon() -> None:
     x_t, t, condition = noise([0, 1], (1, 160, 64)), torch.tensor([50, 700]), model.encode(["jazz", "rock"])
     eps = model.denoise(x_t, t, condition)
     c = condition.tensors
-    x_0_hat = model.network(x_t, t, c["tokens_BLD"], c["mask_BL"], c["pooled_BD"])
+    c_skip, c_out = precondition(model.schedule.alphas_cumprod[t].float().view(-1, 1, 1, 1), 0.25)
+    x_0_hat = c_skip * x_t + c_out * model.network(x_t, t, c["tokens_BLD"], c["mask_BL"], c["pooled_BD"])
     torch.testing.assert_close(model.schedule.add_noise(x_0_hat, eps, t), x_t, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("s", [0.0, 0.25, 1.0])
+def test_the_networks_target_has_unit_variance_and_clean_data_pass(s: float) -> None:
+    torch.manual_seed(0)
+    x_0, eps = torch.randn(2, 200_000)
+    for alpha_bar in torch.tensor([0.9999, 0.9, 0.5, 0.01]):
+        c_skip, c_out = precondition(alpha_bar, s)
+        x_t = alpha_bar.sqrt() * x_0 + (1 - alpha_bar).sqrt() * eps
+        assert ((x_0 - c_skip * x_t) / c_out).std() == pytest.approx(1.0, abs=0.02)
+    assert precondition(torch.tensor(1.0), 0.25)[0] == pytest.approx(1.0)
+    assert precondition(torch.tensor(0.5), 1.0)[0] == pytest.approx(0.5**0.5)  # v-prediction
 
 
 def test_decoding_undoes_encoding_of_audio() -> None:
@@ -59,7 +74,7 @@ def test_bf16_stays_near_float32_with_float32_latents() -> None:
 def test_saved_weights_load_as_the_same_model(tmp_path: Path) -> None:
     model = small()
     state = model.network.state_dict() | {"mean_F": model.mean_F, "sigma": model.sigma}
-    save(tmp_path, {"network": NETWORK, "vocoder": VOCODER}, state, model.vocoder)
+    save(tmp_path, {"network": NETWORK, "vocoder": VOCODER, "skip_scale": 0.25}, state, model.vocoder)
     loaded, again = load(str(tmp_path), precision="float32"), load(str(tmp_path), precision="bf16")
     x_t, t = noise([1], (1, 160, 64)), torch.tensor([500])
     condition = model.encode(["rock"])

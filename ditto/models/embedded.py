@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from ditto.audio.mel import FLOOR, LogMel
 from ditto.audio.vocoder import Vocoder
 from ditto.models.base import MusicModel, hash_weights
+from ditto.models.precondition import precondition
 from ditto.models.text import TextEncoder, shared_text_encoder
 from ditto.models.unet import SpectrogramUNet
 from ditto.schedules import diffusers_schedule
@@ -25,7 +26,7 @@ CONFIG, DENOISER, VOCODER = "config.json", "denoiser.safetensors", "vocoder.safe
 
 
 class Embedded(MusicModel):
-    """x_0 = (log-mel - mean_F) / sigma, predicted directly and converted to the epsilon that samplers expect.
+    """x_0 = (log-mel - mean_F) / sigma; the network's output becomes x_0_hat and then the epsilon that samplers expect.
 
     The network computes in `dtype` (its weights are cast once, so no autocast is needed); latents stay float32. The
     vocoder stays float32: its inverse STFT has no bf16 form, and it is a small part of a step.
@@ -46,9 +47,10 @@ class Embedded(MusicModel):
         sigma: Tensor,
         dtype: torch.dtype = torch.float32,
         name: str = "embedded",
+        skip_scale: float = 0.0,
     ) -> None:
         super().__init__()
-        self.name, self.dtype, self.schedule = name, dtype, diffusers_schedule()
+        self.name, self.dtype, self.schedule, self.skip_scale = name, dtype, diffusers_schedule(), skip_scale
         # Before the cast, so that the identity does not depend on the precision.
         self.weights_hash = hash_weights(nn.ModuleList(filter(None, (network, vocoder))))
         self.network, self.vocoder, self.text, self.mel = network.to(dtype), vocoder, text, LogMel()
@@ -67,8 +69,9 @@ class Embedded(MusicModel):
         self._check_length(x_t)
         c = condition.tensors
         text = (c["tokens_BLD"].to(self.dtype), c["mask_BL"], c["pooled_BD"].to(self.dtype))
-        x_0_hat = self.network(x_t.to(self.dtype), t, *text).to(x_t.dtype)
         signal, noise = self.schedule.signal_and_noise(t, x_t)
+        c_skip, c_out = precondition(signal.square(), self.skip_scale)
+        x_0_hat = c_skip * x_t + c_out * self.network(x_t.to(self.dtype), t, *text).to(x_t.dtype)
         return (x_t - signal * x_0_hat) / noise
 
     def decode(self, x_0: Tensor) -> Tensor:
@@ -119,9 +122,8 @@ def load(weights: str | None = None, device: str = "cpu", precision: str = "auto
     network.load_state_dict(state)
     vocoder = _load_vocoder(folder, config.get("vocoder", {}))
     target = torch.device(device)
-    return Embedded(network, vocoder, shared_text_encoder(), mean_F, sigma, choose_dtype(precision, target), name).to(
-        target
-    )
+    dtype, skip_scale = choose_dtype(precision, target), config["skip_scale"]
+    return Embedded(network, vocoder, shared_text_encoder(), mean_F, sigma, dtype, name, skip_scale).to(target)
 
 
 def random_weights(

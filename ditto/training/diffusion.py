@@ -1,8 +1,9 @@
-"""Training of the denoiser: x_0-prediction on a cosine path, with the loss weighted as for v-prediction.
+"""Training of the denoiser on a cosine path: x_0_hat = c_skip x_t + c_out F, squared error of F.
 
 x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) noise, with the schedule of Nichol & Dhariwal (2021) as diffusers builds it.
-x_0-prediction suits patched inputs: the network need not carry the noise through its narrow first layer (Li & He, 2025,
-arXiv 2511.13720). Its squared error divided by the noise variance is the error of v (Salimans & Ho, 2022).
+x_0-prediction suits patched inputs at high noise: the network need not carry the noise through its narrow first layer
+(Li & He, 2025, arXiv 2511.13720); near clean data x_t is let through (ditto.models.precondition). The error of F is
+that of x_0_hat over c_out^2, which is the noise variance at low noise and 1 at high noise.
 Time indices follow a logit-normal (Esser et al., 2024) that leans to the noisy side, where a song's form is decided.
 Shapes: B clips, C = 1, F mel bins, T frames.
 """
@@ -11,6 +12,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from ditto.models.precondition import precondition
 from ditto.models.unet import SpectrogramUNet
 from ditto.schedules import diffusers_schedule
 
@@ -33,12 +35,12 @@ class DenoiserTraining(pl.LightningModule):
         weight_decay: float = 0.01,
         time_mean: float = 0.4,
         time_std: float = 1.2,
-        sigma_min: float = 0.1,
+        skip_scale: float = 0.25,
     ) -> None:
         super().__init__()
         self.network = network
         self.lr, self.weight_decay = lr, weight_decay
-        self.time_mean, self.time_std, self.sigma_min = time_mean, time_std, sigma_min
+        self.time_mean, self.time_std, self.skip_scale = time_mean, time_std, skip_scale
         self.register_buffer("mean_F", torch.zeros(160))
         self.register_buffer("sigma", torch.ones(()))
         self.register_buffer("alphas_cumprod", diffusers_schedule().alphas_cumprod.float(), persistent=False)
@@ -50,13 +52,13 @@ class DenoiserTraining(pl.LightningModule):
             self.sigma.copy_((sample - sample.mean(dim=(0, 2))[:, None]).std())
 
     def loss(self, batch: dict[str, Tensor], t_B: Tensor, noise: Tensor) -> Tensor:
-        """Squared error of x_0_hat over max(noise variance, sigma_min^2), one value a clip [B]."""
+        """Squared error of F, one value a clip [B]."""
         x_0 = ((batch["mel_BFT"] - self.mean_F[:, None]) / self.sigma)[:, None]
         abar = self.alphas_cumprod[t_B][:, None, None, None]
         x_t = abar.sqrt() * x_0 + (1 - abar).sqrt() * noise
-        x_0_hat = self.network(x_t, t_B, batch["tokens_BLD"], batch["mask_BL"], batch["pooled_BD"]).float()
-        weight = 1 / (1 - abar).clamp(min=self.sigma_min**2)
-        return (weight * (x_0_hat - x_0).square()).mean(dim=(1, 2, 3))
+        c_skip, c_out = precondition(abar, self.skip_scale)
+        F = self.network(x_t, t_B, batch["tokens_BLD"], batch["mask_BL"], batch["pooled_BD"]).float()
+        return (F - (x_0 - c_skip * x_t) / c_out).square().mean(dim=(1, 2, 3))
 
     def training_step(self, batch: dict[str, Tensor], step: int) -> Tensor:
         mel_BFT = batch["mel_BFT"]

@@ -37,7 +37,12 @@ def split_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
 def export(denoiser_run: Path, vocoder_run: Path | None, folder: Path) -> None:
     """Write denoiser (and vocoder, if a run is given) to `folder`."""
     state, config, steps = averaged_state(denoiser_run)
-    described: dict[str, Any] = {"network": _arguments(config["network"]["network"]), "steps": steps, "vocoder": {}}
+    described: dict[str, Any] = {
+        "network": _arguments(config["network"]["network"]),
+        "skip_scale": config["stage"]["module"].get("skip_scale", 0.0),
+        "steps": steps,
+        "vocoder": {},
+    }
     vocoder = None
     if vocoder_run is not None:
         vocoder_state, vocoder_config, described["vocoder_steps"] = averaged_state(vocoder_run)
