@@ -12,6 +12,8 @@ from pathlib import Path
 
 from ditto.types import UserError
 
+SYNTHS = ("fluidsynth", "tinysoundfont")
+
 
 def data_root() -> Path:
     """Folder of everything large: ``$DITTO_DATA`` or ``./data``."""
@@ -34,12 +36,13 @@ def _grooves(args: argparse.Namespace) -> None:
 
 
 def _render(args: argparse.Namespace) -> None:
-    from ditto.data.corpus_audio import render_corpus
+    from ditto.data.corpus_audio import render_corpus, render_piece, render_tiny
     from ditto.data.grooves import CORPUS
 
     if not (CORPUS / "midi-train.tar.xz").exists():
         _midi(args)
-    print(render_corpus(args.out or data_root() / "music", args.hours, args.workers, args.soundfont, args.count))
+    out, render = args.out or data_root() / "music", {SYNTHS[0]: render_piece, SYNTHS[1]: render_tiny}[args.synth]
+    print(render_corpus(out, args.hours, args.workers, args.soundfont, args.count, render=render))
 
 
 def _folder(args: argparse.Namespace) -> None:
@@ -76,7 +79,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command")
     helps = {
         _midi: "compose the corpus: MIDI and labels into ditto/data/corpus (needs mma)",
-        _render: "render the corpus with a General MIDI soundfont (needs fluidsynth)",
+        _render: "render the corpus with a General MIDI soundfont (needs fluidsynth or tinysoundfont)",
         _folder: "read a folder of your own recordings with a captions file",
         _recorded: "cut the recorded music of Debian packages (out-of-domain reference)",
         _examples: "write the clips and melodies shipped in ditto/data/examples",
@@ -93,6 +96,9 @@ def parser() -> argparse.ArgumentParser:
         if function is _render:
             command.add_argument("--hours", type=float, help="stop once this much training audio is there")
             command.add_argument("--soundfont", type=Path, help="a General MIDI .sf2 or .sf3 (default: FluidR3_GM)")
+            command.add_argument(
+                "--synth", choices=SYNTHS, default=SYNTHS[0], help="what renders (default: %(default)s)"
+            )
         if function is _folder:
             command.add_argument("source", type=Path, help="folder with wav, flac, ogg or mp3 files")
             command.add_argument("--captions", type=Path, help="csv: file,caption (default: captions.csv there)")

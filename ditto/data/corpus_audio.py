@@ -22,10 +22,14 @@ from ditto.data.labels import Piece, load_pieces, to_csv
 from ditto.data.pack import atomic_write, read_pack
 from ditto.data.plan import SPLITS
 from ditto.data.render import RenderError, find_soundfont, render_piece
+from ditto.data.render import require as require_fluidsynth
+from ditto.data.tinysynth import render_tiny
+from ditto.data.tinysynth import require as require_tinysoundfont
 from ditto.types import UserError
 
 Render = Callable[[Piece, bytes, Path, Path], float]
 """(piece, MIDI, output file, soundfont) -> seconds; raises RenderError to drop the piece."""
+REQUIRE: dict[Render, Callable[[], None]] = {render_piece: require_fluidsynth, render_tiny: require_tinysoundfont}
 EVERY, MIN_FREE = 100, 16 << 20
 
 
@@ -121,9 +125,9 @@ def render_corpus(
 
     ``count`` limits the pieces of each split; ``pieces`` replaces the corpus and ``render`` the renderer (for tests).
     """
-    if render is render_piece and shutil.which("fluidsynth") is None:
-        raise UserError("rendering needs FluidSynth: sudo apt install fluidsynth fluid-soundfont-gm")
-    font = find_soundfont(soundfont) if render is render_piece else Path()
+    if render in REQUIRE:
+        REQUIRE[render]()
+    font = find_soundfont(soundfont) if render in REQUIRE else Path()
     order = list(pieces) if pieces is not None else [p for split in SPLITS for p in load_pieces(split)[:count]]
     (folder / "audio").mkdir(parents=True, exist_ok=True)
     _sweep_parts(folder / "audio")

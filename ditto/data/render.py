@@ -7,6 +7,7 @@ is bounded in time and in bytes: a malformed score once made FluidSynth write 34
 
 import os
 import random
+import shutil
 import subprocess
 import tempfile
 import threading
@@ -32,6 +33,15 @@ PEAK_DB = (-9.0, -1.0)
 
 class RenderError(RuntimeError):
     """The piece can't be rendered; the text says why."""
+
+
+def require() -> None:
+    """UserError unless FluidSynth is installed."""
+    if shutil.which("fluidsynth") is None:
+        raise UserError(
+            "rendering needs FluidSynth: sudo apt install fluidsynth fluid-soundfont-gm, "
+            "or pip install tinysoundfont and --synth tinysoundfont"
+        )
 
 
 def find_soundfont(path: Path | None = None) -> Path:
