@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import pydoc
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from ditto.options import check_arguments
 from ditto.types import UserError
 
 if TYPE_CHECKING:
@@ -36,28 +38,41 @@ def build(config: Mapping[str, Any], what: str) -> Any:
     from hydra.errors import InstantiationException
     from hydra.utils import instantiate
 
+    if not isinstance(config, Mapping) or "_target_" not in config:
+        raise UserError(f"{what} has no _target_: choose one of its yaml files, or name the class that makes it")
     try:
+        _check(config, what)
         return instantiate(dict(config), _convert_="all")
     except InstantiationException as error:
         causes = list(_causes(error))
         for cause in causes:
             if isinstance(cause, UserError):
                 raise cause from error
-        if isinstance(causes[-1], TypeError | ImportError | AttributeError):
+        if isinstance(causes[-1], TypeError | ValueError | ImportError | AttributeError):
             raise UserError(f"{what} cannot be made from its options: {causes[-1]}") from error
         raise
 
 
+def _check(config: Mapping[str, Any], what: str) -> None:
+    """Hold the options of every class in the configuration to its annotations."""
+    for name, value in config.items():
+        if isinstance(value, Mapping):
+            _check(value, f"{what}.{name}")
+    if "_target_" in config:
+        target = pydoc.locate(config["_target_"])  # None where it is unknown: instantiate says so
+        check_arguments(target, {key: value for key, value in config.items() if not key.startswith("_")}, what)
+
+
 def build_model(config: Mapping[str, Any], device: str, precision: str) -> MusicModel:
     """The model of `config` on `device`; kept between the jobs of a sweep."""
-    if precision != "auto" and "precision" not in config:
+    if precision != "auto" and not config.keys() & {"precision", "dtype"}:
         raise UserError(f"this model has no choice of precision: leave out precision={precision}")
     return _cached_model(json.dumps(config, sort_keys=True), device)
 
 
 @lru_cache(maxsize=1)
 def _cached_model(config: str, device: str) -> MusicModel:
-    return build(json.loads(config), "the model").to(device)
+    return build(json.loads(config), "model").to(device)
 
 
 def _causes(error: BaseException) -> list[BaseException]:

@@ -16,6 +16,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from ditto import locks
 from ditto.build import build_model, pick_device
+from ditto.options import check_run_options
 from ditto.prompts import SOURCES, clip_requests
 from ditto.run_directory import NOT_IDENTITY, RunDirectory, read_json
 from ditto.types import ClipRequest, UserError
@@ -56,8 +57,9 @@ def run_job(cfg: DictConfig) -> Outcome:
 
 def execute(cfg: DictConfig, keep_errors: bool = False) -> Outcome:
     """Make the run of `cfg` unless it is there. A mistake in the command leaves nothing, or its reason in a sweep."""
-    run_id, path = "", Path(cfg.runs_dir)
+    run_id, path = "", Path(str(cfg.runs_dir))
     try:
+        check_run_options(_plain(cfg))
         cfg = OmegaConf.merge(cfg, {"device": pick_device(cfg.device)})  # type: ignore[assignment]
         options = _plain(cfg)
         clips = clip_requests(options)

@@ -25,7 +25,7 @@ from ditto.memory import Checkpoint, Memory, count_calls
 from ditto.method import generate
 from ditto.models.base import MusicModel
 from ditto.sampling import Sampler
-from ditto.types import Generation
+from ditto.types import Generation, UserError
 
 OptimizerFactory = Callable[[list[Tensor]], torch.optim.Optimizer]
 
@@ -41,6 +41,11 @@ class Ditto:
     grad_clip: float | None = None  # largest gradient norm of a clip
     noise_regulariser: float = 0.0
     keep_best: bool = False  # of the K iterates whose loss was computed
+
+    def __post_init__(self) -> None:
+        if self.steps < 0 or self.noise_regulariser < 0 or (self.grad_clip is not None and self.grad_clip <= 0):
+            raise UserError("steps and noise_regulariser must not be negative, and grad_clip is above 0 or null")
+        self.optimizer([torch.zeros(1)])  # options that it refuses are refused now, not in the middle of a run
 
     def __call__(
         self,

@@ -40,7 +40,18 @@ NOT_IDENTITY = (
     "retry",
 )
 _LASTING = ("started", "names", "clips", "metric")  # what later states of status.json keep
-_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EFBIG)
+# No room, or no place to write: the user can mend it.
+_DISK = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOTDIR,
+    errno.ENOENT,
+    errno.EEXIST,
+)
 
 
 def run_id(identity: Mapping[str, Any]) -> str:

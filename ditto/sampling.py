@@ -29,7 +29,7 @@ from ditto.memory import Memory, Store
 from ditto.models.base import MusicModel
 from ditto.noise import noise, step_noise
 from ditto.schedules import Level, NoiseSchedule
-from ditto.types import Condition
+from ditto.types import Condition, UserError
 
 __all__ = [
     "DDIM",
@@ -60,6 +60,12 @@ class Sampler(ABC):
     guidance_interval: Sequence[float] = (0.0, 1.0)
 
     multistep: ClassVar[bool] = False  # does a step need the last x̂_0?
+
+    def __post_init__(self) -> None:
+        if self.dynamic_threshold is not None and not 0 < self.dynamic_threshold <= 1:
+            raise UserError(f"dynamic_threshold={self.dynamic_threshold}: give a quantile in (0, 1], or null")
+        if len(self.guidance_interval) != 2:
+            raise UserError(f"guidance_interval={list(self.guidance_interval)}: give two fractions, as in [0, 1]")
 
     def __call__(
         self,
@@ -145,6 +151,11 @@ class DDIM(Sampler):
     """x_{t−1} = √ᾱ_{t−1} x̂_0 + √(1−ᾱ_{t−1}−σ²) ε̂ + σ z, σ = η √β̃_t, z the clip's own noise."""
 
     eta: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.eta <= 1:
+            raise UserError(f"eta={self.eta}: give 0 (deterministic) to 1 (as much noise as DDPM)")
 
     @property
     def stochastic(self) -> bool:
