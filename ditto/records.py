@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import math
 import re
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import soundfile
 import torch
 from safetensors.torch import save
 from torch import Tensor
 
+from ditto.audio.io import flac_bytes
 from ditto.controls.base import Control
 from ditto.plots import Column, clip_picture
 from ditto.types import Generation
@@ -88,22 +86,14 @@ def clip_files(batch: MadeBatch, position: int, picture: bool) -> dict[str, byte
     files = {f"clips/{clip_id}.safetensors": save({k: v.detach().cpu().contiguous() for k, v in latents.items()})}
     if not result.heard_BN[position].isfinite().all():
         return files
-    files[f"audio/{clip_id}.flac"] = flac(result.heard_BN[position], rate)
+    files[f"audio/{clip_id}.flac"] = flac_bytes(result.heard_BN[position], rate)
     if result.heard_BN is not result.wave_BN and not _same(result.heard_BN, result.wave_BN):
-        files[f"audio/{clip_id}.raw.flac"] = flac(result.wave_BN[position], rate)
+        files[f"audio/{clip_id}.raw.flac"] = flac_bytes(result.wave_BN[position].nan_to_num(), rate)
     if batch.beside is not None:
-        files[f"audio/{clip_id}.text_only.flac"] = flac(batch.beside.wave_BN[position], rate)
+        files[f"audio/{clip_id}.text_only.flac"] = flac_bytes(batch.beside.wave_BN[position].nan_to_num(), rate)
     if picture:
         files[f"pictures/{clip_id}.png"] = _picture(batch, position)
     return files
-
-
-def flac(wave_N: Tensor, sample_rate: int) -> bytes:
-    """[N] in [-1, 1] -> 16-bit FLAC; values beyond 1 are clipped."""
-    buffer = io.BytesIO()
-    samples = wave_N.detach().cpu().float().clamp(-1, 1).numpy()
-    soundfile.write(buffer, np.nan_to_num(samples), sample_rate, format="FLAC", subtype="PCM_16")
-    return buffer.getvalue()
 
 
 def _picture(batch: MadeBatch, position: int) -> bytes:

@@ -51,13 +51,13 @@ def test_a_killed_render_resumes_to_the_same_files(tmp_path):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     subprocess.run([sys.executable, script, whole, "0"], check=True, env=env, capture_output=True)
     process = subprocess.Popen([sys.executable, script, broken, "0.4"], env=env, stderr=subprocess.DEVNULL)
-    deadline = time.time() + 20
+    deadline = time.time() + 120
     while not list((broken / "audio").glob("*.flac")) and time.time() < deadline:
         time.sleep(0.02)
     workers = _children(process.pid)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    deadline = time.time() + 20
+    deadline = time.time() + 120
     while any(Path(f"/proc/{pid}").exists() for pid in workers) and time.time() < deadline:
         time.sleep(0.05)
     assert not any(Path(f"/proc/{pid}").exists() for pid in workers)  # no process is left behind
