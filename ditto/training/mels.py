@@ -1,10 +1,19 @@
 """Log-mel cache of the rendered music: one flat float16 file a split, appended piece by piece, resumable after a kill.
 
+Training builds it by itself; `python -m ditto.training.mels --workers 16` does so beforehand on many cores.
+
 `mels/<split>.f16` holds frames one after another, [frames, F]; `mels/<split>.csv` has a row a piece (piece_id, first
 frame, frames). The row is written after the frames, so a row always describes complete data.
 """
 
+import argparse
+import os
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import cache
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +36,7 @@ class MelCache:
     index: pd.DataFrame
 
 
-def build_mels(data_root: Path, split: str) -> MelCache:
+def build_mels(data_root: Path, split: str, workers: int = 1) -> MelCache:
     """Append the pieces of `split` that are rendered but not cached yet, then open the cache."""
     folder = data_root / "music"
     table = folder / "pieces.csv"
@@ -43,27 +52,69 @@ def build_mels(data_root: Path, split: str) -> MelCache:
         rows.write_text("piece_id,first,frames\n")
     done = pd.read_csv(rows)
     missing = pieces[~pieces["piece_id"].isin(done["piece_id"])]
-    _append(missing, folder, store, rows, int((done["first"] + done["frames"]).max()) if len(done) else 0)
+    first = int((done["first"] + done["frames"]).max()) if len(done) else 0
+    _append(missing, folder, store, rows, first, workers)
     index = pd.read_csv(rows)
     index = index[index["piece_id"].isin(pieces["piece_id"])].reset_index(drop=True)
     frames_TF = np.memmap(store, np.float16, "r").reshape(-1, MEL_BINS)
     return MelCache(frames_TF, index)
 
 
-def _append(missing: pd.DataFrame, folder: Path, store: Path, rows: Path, first: int) -> None:
-    mel = LogMel(mel_bins=MEL_BINS)
+@cache
+def _mel() -> LogMel:
+    return LogMel(mel_bins=MEL_BINS)
+
+
+def _frames(path: Path) -> np.ndarray:
+    """Log-mel of a file, float16 [frames, F]."""
+    wave, _ = soundfile.read(path, dtype="float32")
+    with torch.no_grad():
+        return _mel()(torch.from_numpy(wave)[None])[0].T.contiguous().to(torch.float16).numpy()
+
+
+def _all_frames(paths: list[Path], workers: int) -> Iterator[np.ndarray]:
+    """Log-mels in the order of the files; a few batches at a time, so that finished ones don't pile up."""
+    if workers == 1:
+        yield from map(_frames, paths)
+        return
+    size = 8 * workers
+    # Not forked: the parent may already run threads of torch.
+    with ProcessPoolExecutor(workers, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
+        for start in range(0, len(paths), size):
+            yield from pool.map(_frames, paths[start : start + size])
+
+
+def _append(missing: pd.DataFrame, folder: Path, store: Path, rows: Path, first: int, workers: int) -> None:
+    if missing.empty:
+        return
     store.touch()
+    made = _all_frames([folder / str(name) for name in missing["file"]], workers)
     with open(store, "r+b") as frames_file, open(rows, "a") as rows_file:
         frames_file.truncate(first * MEL_BINS * 2)  # a kill may have left frames without a row
         frames_file.seek(0, 2)
-        for piece in tqdm(
-            missing.itertuples(), total=len(missing), desc="log-mels", unit="piece", disable=missing.empty
-        ):
-            wave, _ = soundfile.read(folder / str(piece.file), dtype="float32")
-            with torch.no_grad():
-                frames_TF = mel(torch.from_numpy(wave)[None])[0].T.contiguous().to(torch.float16).numpy()
+        bar = tqdm(zip(missing["piece_id"], made, strict=True), total=len(missing), desc="log-mels", unit="piece")
+        for piece_id, frames_TF in bar:
             frames_file.write(frames_TF.tobytes())
             frames_file.flush()
-            rows_file.write(f"{piece.piece_id},{first},{len(frames_TF)}\n")
+            rows_file.write(f"{piece_id},{first},{len(frames_TF)}\n")
             rows_file.flush()
             first += len(frames_TF)
+
+
+def main() -> int:
+    """Build the caches of train and val; user errors are one line and exit code 2."""
+    parser = argparse.ArgumentParser(prog="python -m ditto.training.mels", description=__doc__.splitlines()[0])
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: one a core)")
+    workers = max(1, parser.parse_args().workers)
+    try:
+        for split in ("train", "val"):
+            cache = build_mels(Path(os.environ.get("DITTO_DATA", "data")), split, workers)
+            print(f"{split}: {len(cache.index)} pieces, {len(cache.frames_TF)} frames")
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
