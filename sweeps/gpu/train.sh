@@ -30,7 +30,7 @@ install() {
     else
         join_parts
     fi
-    "$PYTHON" -m tarfile -e "$WORK/pack/pack.tar.xz" "$WORK/pack" # knows xz by itself
+    "$PYTHON" -m tarfile --filter data -e "$WORK/pack/pack.tar.xz" "$WORK/pack" # knows xz by itself
     "$PYTHON" -m pip install -q --disable-pip-version-check --no-index --no-deps --no-compile --upgrade \
         --target "$WORK/site" "$WORK"/pack/wheels/*.whl
     "$PYTHON" -m ditto.training.small_text restore "$WORK/pack/encoder.tar.xz" "$WORK/site"
