@@ -64,7 +64,10 @@ def main() -> None:
         "-o", "--out", type=Path, default=PACKAGED, help="folder to write (default: the packaged weights)"
     )
     arguments = parser.parse_args()
-    export(arguments.denoiser, arguments.vocoder, arguments.out)
+    try:
+        export(arguments.denoiser, arguments.vocoder, arguments.out)
+    except UserError as error:
+        parser.exit(2, f"error: {error}\n")
     sizes = {path.name: round(path.stat().st_size / 2**20, 1) for path in sorted(arguments.out.iterdir())}
     print(f"wrote {arguments.out}: {sizes} MiB")
 
