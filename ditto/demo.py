@@ -14,8 +14,8 @@ from ditto.job import metric_lines, outcomes
 from ditto.run import main as run
 
 PROMPT = "a calm jazz song at 90 beats per minute"
-# K on a CPU: about 3 minutes of the embedded model on 2 cores. On a GPU the task's own K takes seconds.
-CPU_STEPS = 25
+# K on a CPU: about 2 minutes of the embedded model on 2 cores. On a GPU the task's own K takes seconds.
+CPU_STEPS = 60
 OUT = Path("demo")
 
 
@@ -26,7 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = [f"prompt={PROMPT}"] if not keys & {"prompt", "prompts_file", "prompts_split"} else []
     if "task.steps" not in keys and _on_cpu(given):
         chosen.append(f"task.steps={CPU_STEPS}")
-        print(f"No GPU: {CPU_STEPS} optimisation steps, fewer than the task's own; task.steps=70 controls better.")
+        print(f"No GPU: {CPU_STEPS} optimisation steps, fewer than the task's own; task.steps=150 controls better.")
     code = run([*chosen, *given])
     ended = outcomes()
     if code or not ended or ended[-1].status not in ("done", "skipped"):
