@@ -102,16 +102,19 @@ class Quality:
         mel = LogMel().to(self.model.device)
         return griffin_lim(mel(self.real_waves(excerpts)), mel, seed=seeds[0])
 
-    def round_trip_rows(self, excerpts: list[Excerpt], make: Make, size: int = 16) -> list[Row]:
+    def round_trip_rows(self, excerpts: list[Excerpt], make: Make) -> list[Row]:
         """stft_distance (multi-resolution, 0 is the same sound) and seconds to turn a batch of mels into sound."""
+        made_BN, seconds = self.timed(excerpts, make)
+        waves_BN = self.real_waves(excerpts[: len(made_BN)])
+        return [mean_row("stft_distance", stft_distance(made_BN, waves_BN).tolist()), seconds]
+
+    @torch.no_grad()
+    def timed(self, excerpts: list[Excerpt], make: Make, size: int = 16) -> tuple[Tensor, Row]:
+        """The waves of one batch and what a clip of it took, reading the recordings included."""
         few = excerpts[:size]
-        with torch.no_grad():
-            waves_BN = self.real_waves(few)
-            start = time.perf_counter()
-            made_BN = make(few, [self.options["seed"]] * len(few))
-            seconds = (time.perf_counter() - start) / len(few)
-            distance = stft_distance(made_BN, waves_BN).tolist()
-        return [mean_row("stft_distance", distance), row("seconds_per_clip", seconds, len(few))]
+        start = time.perf_counter()
+        made_BN = make(few, [self.options["seed"]] * len(few))
+        return made_BN, row("seconds_per_clip", (time.perf_counter() - start) / len(few), len(few))
 
     def table(self) -> pd.DataFrame:
         same = {
@@ -143,7 +146,8 @@ def measure(quality: Quality, excerpts: list[Excerpt], real: list[np.ndarray]) -
             quality.add(name, tag_rows(embedded, genres[: len(chosen)]) + quality.round_trip_rows(chosen, make))
     for name, with_text in {"generated": True, "no_text": False}.items():
         embedded = quality.embed(name, excerpts, quality.generate(with_text))
-        quality.add(name, fad_rows(embedded, quality.reference) + tag_rows(embedded, genres))
+        _, seconds = quality.timed(excerpts, quality.generate(with_text))
+        quality.add(name, [*fad_rows(embedded, quality.reference), *tag_rows(embedded, genres), seconds])
 
 
 def picture(quality: Quality, excerpts: list[Excerpt], path: Path, columns: int = 6) -> None:
