@@ -49,8 +49,12 @@ def quality_table(table: pd.DataFrame) -> list[str]:
 
 
 def provenance(table: pd.DataFrame) -> str:
-    """Device, commit and reference of a table in one sentence."""
-    kept = [sorted({str(v) for v in table[c].dropna() if str(v)}) for c in ("device", "commit") if c in table]
+    """Device, commit, weights and reference of a table in one line."""
+    kept = [
+        sorted({str(v) for v in table[c].dropna() if str(v)})
+        for c in ("device", "commit", "weights", "reference")
+        if c in table
+    ]
     return "; ".join(", ".join(values) for values in kept)
 
 
