@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 # Replaced in the identity by the clips they lead to: the same prompt from a file and from the command line is one run.
 _CLIP_OPTIONS = (*SOURCES, "prompts_n", "prompts_offset", "default_prompt", "seed")
+_LEFT_OUT = (*NOT_IDENTITY, *_CLIP_OPTIONS, "tuned")  # tuned values stand where a method or a task reads them
 _outcomes: list[Outcome] = []
 
 
@@ -82,7 +83,7 @@ def execute(cfg: DictConfig, keep_errors: bool = False) -> Outcome:
 def identity(cfg: DictConfig, clips: list[ClipRequest], weights_hash: str = "") -> dict[str, Any]:
     """What a run's id is the hash of: options that change results, clips, weights, the files it reads."""
     unset = OmegaConf.merge(cfg, {key: None for key in NOT_IDENTITY if key in cfg})
-    kept = {key: value for key, value in _plain(unset).items() if key not in (*NOT_IDENTITY, *_CLIP_OPTIONS)}
+    kept = {key: value for key, value in _plain(unset).items() if key not in _LEFT_OUT}
     wanted = [[clip.prompt, clip.seed] for clip in clips]
     files = {name: _file_hash(name) for name in sorted(set(_files(kept["task"])))}
     return {**kept, "clips": wanted, "weights": weights_hash, "files": files}

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ditto.schedules import NoiseSchedule
-from ditto.types import ClipSpec, Condition
+from ditto.types import ClipSpec, Condition, UserError
 
 
 class MusicModel(ABC, nn.Module):
@@ -55,6 +55,10 @@ class MusicModel(ABC, nn.Module):
     @abstractmethod
     def encode_audio(self, wave_BN: Tensor) -> Tensor:
         """The way back: wave [B, N] -> x_0 [B, C, F, N / hop]."""
+
+    def readout_blocks(self) -> list[nn.Module]:
+        """The decoder blocks of the network whose outputs [B, D, F', T'] a readout head may read, coarse to fine."""
+        raise UserError(f"model={self.name} names no blocks to read from: give it `readout_blocks`")
 
     def wave(self, x_0: Tensor) -> Tensor:
         """[B, C, F, T] -> [B, N]."""

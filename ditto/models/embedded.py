@@ -17,7 +17,7 @@ from ditto.audio.vocoder import Vocoder
 from ditto.models.base import MusicModel, hash_weights
 from ditto.models.precondition import precondition
 from ditto.models.text import TextEncoder, shared_text_encoder
-from ditto.models.unet import SpectrogramUNet
+from ditto.models.unet import Residuals, SpectrogramUNet
 from ditto.schedules import diffusers_schedule
 from ditto.types import ClipSpec, Condition, UserError
 
@@ -65,14 +65,23 @@ class Embedded(MusicModel):
         tensors = {"tokens_BLD": text.tokens_BLD, "mask_BL": text.mask_BL, "pooled_BD": text.pooled_BD}
         return Condition({name: value.to(self.device) for name, value in tensors.items()})
 
-    def denoise(self, x_t: Tensor, t: Tensor, condition: Condition) -> Tensor:
+    def denoise(self, x_t: Tensor, t: Tensor, condition: Condition, residuals: Residuals | None = None) -> Tensor:
+        """As every model's; `residuals` of a control branch are added inside the network (baselines/controlnet.py)."""
         self._check_length(x_t)
-        c = condition.tensors
-        text = (c["tokens_BLD"].to(self.dtype), c["mask_BL"], c["pooled_BD"].to(self.dtype))
         signal, noise = self.schedule.signal_and_noise(t, x_t)
         c_skip, c_out = precondition(signal.square(), self.skip_scale)
-        x_0_hat = c_skip * x_t + c_out * self.network(x_t.to(self.dtype), t, *text).to(x_t.dtype)
+        F = self.network(x_t.to(self.dtype), t, *self.text_inputs(condition), residuals)
+        x_0_hat = c_skip * x_t + c_out * F.to(x_t.dtype)
         return (x_t - signal * x_0_hat) / noise
+
+    def text_inputs(self, condition: Condition) -> tuple[Tensor, Tensor, Tensor]:
+        """tokens_BLD, mask_BL and pooled_BD as the network takes them."""
+        c = condition.tensors
+        return c["tokens_BLD"].to(self.dtype), c["mask_BL"], c["pooled_BD"].to(self.dtype)
+
+    def readout_blocks(self) -> list[nn.Module]:
+        net: Any = self.network.net
+        return [resnet for block in net.up_blocks for resnet in block.resnets]
 
     def decode(self, x_0: Tensor) -> Tensor:
         return x_0[:, 0] * self.sigma + self.mean_F[:, None]

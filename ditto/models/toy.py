@@ -44,6 +44,7 @@ class Toy(MusicModel):
         self.embedding = _weight(random, width, TEXT + 2)
         self.middle = _weight(random, width, width, 3, 3)
         self.last = _weight(random, 1, width, 3, 3)
+        self.hidden = nn.Identity()
         midi_F = 45.0 + 5.0 * torch.arange(self.clip.mel_bins, dtype=torch.float64)
         self.register_buffer("hz_F", 440 * 2 ** ((midi_F - 69) / 12), persistent=False)
         self.hz_F: Tensor
@@ -64,8 +65,11 @@ class Toy(MusicModel):
         time_B2 = torch.stack([signal.flatten(), noise.flatten()], dim=1).to(self.dtype)
         h = F.conv2d(x_t.to(self.dtype), self.first, padding=1)
         h = F.silu(h + F.linear(torch.cat([text_BD, time_B2], dim=1), self.embedding)[:, :, None, None])
-        h = F.silu(h + F.conv2d(h, self.middle, padding=1))
+        h = self.hidden(F.silu(h + F.conv2d(h, self.middle, padding=1)))
         return noise * x_t + signal * F.conv2d(h, self.last, padding=1).to(x_t.dtype)
+
+    def readout_blocks(self) -> list[nn.Module]:
+        return [self.hidden]
 
     def decode(self, x_0: Tensor) -> Tensor:
         return LOG_MEL_MEAN + LOG_MEL_SCALE * x_0[:, 0]

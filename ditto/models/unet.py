@@ -9,6 +9,7 @@ Shapes: B clips, C = 1, F mel bins, T frames, L tokens, D text width; (p, q) pat
 """
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -36,6 +37,14 @@ def frequency_position(rows: int, channels: int) -> Tensor:
     height = (torch.arange(rows) + 0.5) / rows
     waves = torch.arange(1, channels // 2 + 1)[:, None] * math.pi * height
     return torch.cat([waves.sin(), waves.cos()])[..., None]
+
+
+@dataclass(frozen=True)
+class Residuals:
+    """What a control branch adds to the skip connections (`down`, in the encoder's order) and to the middle."""
+
+    down: tuple[Tensor, ...]
+    mid: Tensor
 
 
 class SpectrogramUNet(nn.Module):
@@ -81,9 +90,29 @@ class SpectrogramUNet(nn.Module):
         net.set_attn_processor(AttnProcessor())
         self.net = net.to(memory_format=torch.channels_last)
 
-    def forward(self, x_t: Tensor, t: Tensor, tokens: Tensor, mask: Tensor, pooled: Tensor) -> Tensor:
+    def forward(
+        self,
+        x_t: Tensor,
+        t: Tensor,
+        tokens: Tensor,
+        mask: Tensor,
+        pooled: Tensor,
+        residuals: Residuals | None = None,
+    ) -> Tensor:
+        y = self.net(
+            self.patches(x_t),
+            t,
+            tokens,
+            class_labels=pooled,
+            encoder_attention_mask=mask.bool(),
+            down_block_additional_residuals=residuals.down if residuals else None,
+            mid_block_additional_residual=residuals.mid if residuals else None,
+            return_dict=False,
+        )[0]
+        return unpatchify(y, self.p, self.q)
+
+    def patches(self, x_t: Tensor) -> Tensor:
+        """What the inner U-Net reads: folded patches and the position on the frequency axis, [B, D, F/p, T/q]."""
         x = patchify(x_t, self.p, self.q)
         position = self.position.to(x.dtype).expand(x.shape[0], -1, -1, x.shape[-1])
-        x = torch.cat([x, position], dim=1).contiguous(memory_format=torch.channels_last)
-        y = self.net(x, t, tokens, class_labels=pooled, encoder_attention_mask=mask.bool(), return_dict=False)[0]
-        return unpatchify(y, self.p, self.q)
+        return torch.cat([x, position], dim=1).contiguous(memory_format=torch.channels_last)
