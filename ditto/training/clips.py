@@ -1,6 +1,7 @@
 """Random windows of the cached log-mels with a random caption each; seeded by step, so a resumed run draws the same."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -46,15 +47,26 @@ class MelWindows(Dataset):
         rng = np.random.default_rng((self.seed, k))
         weights = self.starts / self.starts.sum()
         pieces = rng.choice(len(self.starts), self.batch_size, p=weights)
-        mel_BFT = torch.from_numpy(np.stack([self._window(rng, piece) for piece in pieces])).transpose(1, 2)
+        drawn = [self._draw(rng, piece) for piece in pieces]
+        mel_BFT = torch.from_numpy(np.stack([self._window(first, gain_db) for first, gain_db in drawn])).transpose(1, 2)
         rows = [self._caption(rng, piece) for piece in pieces]
         tokens_BLD, mask_BL, pooled_BD = self.bank.batch(rows)
-        return {"mel_BFT": mel_BFT, "tokens_BLD": tokens_BLD, "mask_BL": mask_BL, "pooled_BD": pooled_BD}
+        return {"mel_BFT": mel_BFT, "tokens_BLD": tokens_BLD, "mask_BL": mask_BL, "pooled_BD": pooled_BD} | self.more(
+            [first for first, _ in drawn], [gain_db for _, gain_db in drawn]
+        )
 
-    def _window(self, rng: np.random.Generator, piece: int) -> np.ndarray:
+    def more(self, firsts: list[int], gains_db: list[float]) -> dict[str, Tensor]:
+        """What else a batch holds of its windows, given the row of each one's first frame and its gain in dB."""
+        return {}
+
+    def _draw(self, rng: np.random.Generator, piece: int) -> tuple[int, float]:
+        """The row of a window's first frame, and its gain in dB."""
         first = self.cache.index["first"].iat[piece] + rng.integers(self.starts[piece] + 1)
+        return int(first), rng.uniform(-self.gain_db, self.gain_db)
+
+    def _window(self, first: int, gain_db: float) -> np.ndarray:
         window = self.cache.frames_TF[first : first + FRAMES].astype(np.float32)
-        gain = rng.uniform(-self.gain_db, self.gain_db) * np.log(10) / 20
+        gain = gain_db * np.log(10) / 20
         return np.maximum(window + gain, np.log(1e-5)).astype(np.float32)
 
     def _caption(self, rng: np.random.Generator, piece: int) -> int:
@@ -101,7 +113,7 @@ class ClipData(pl.LightningDataModule):
 
     def _windows(self, split: str, cache: MelCache, rows: list[list[int]], bank: CaptionBank) -> MelWindows:
         train, rank = split == "train", self.trainer.global_rank if self.trainer else 0
-        return MelWindows(
+        return self.make_windows(split)(
             cache,
             rows,
             bank,
@@ -111,6 +123,10 @@ class ClipData(pl.LightningDataModule):
             self.hparams["condition_dropout"] if train else 0.0,
             self.hparams["gain_db"] if train else 0.0,
         )
+
+    def make_windows(self, split: str) -> Callable[..., MelWindows]:
+        """The class of the batches, or a partial of it."""
+        return MelWindows
 
     def train_dataloader(self) -> DataLoader:
         return self._loader("train")

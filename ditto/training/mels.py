@@ -9,11 +9,8 @@ frame, frames). The row is written after the frames, so a row always describes c
 import argparse
 import os
 import sys
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +20,7 @@ import torch
 from tqdm import tqdm
 
 from ditto.audio.mel import LogMel
+from ditto.training.workers import ordered_map
 from ditto.types import UserError
 
 MEL_BINS = 160
@@ -72,23 +70,11 @@ def _frames(path: Path) -> np.ndarray:
         return _mel()(torch.from_numpy(wave)[None])[0].T.contiguous().to(torch.float16).numpy()
 
 
-def _all_frames(paths: list[Path], workers: int) -> Iterator[np.ndarray]:
-    """Log-mels in the order of the files; a few batches at a time, so that finished ones don't pile up."""
-    if workers == 1:
-        yield from map(_frames, paths)
-        return
-    size = 8 * workers
-    # Not forked: the parent may already run threads of torch.
-    with ProcessPoolExecutor(workers, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
-        for start in range(0, len(paths), size):
-            yield from pool.map(_frames, paths[start : start + size])
-
-
 def _append(missing: pd.DataFrame, folder: Path, store: Path, rows: Path, first: int, workers: int) -> None:
     if missing.empty:
         return
     store.touch()
-    made = _all_frames([folder / str(name) for name in missing["file"]], workers)
+    made = ordered_map(_frames, [folder / str(name) for name in missing["file"]], workers)
     with open(store, "r+b") as frames_file, open(rows, "a") as rows_file:
         frames_file.truncate(first * MEL_BINS * 2)  # a kill may have left frames without a row
         frames_file.seek(0, 2)
