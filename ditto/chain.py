@@ -65,7 +65,7 @@ class StepContext:
     guided: bool  # whether CFG is on at this step
     seeds: Sequence[int] | None
     predict_x0: Callable[[Tensor, Tensor], Tensor]  # (x_t, ε̂) -> x̂_0, thresholded
-    update: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]  # (x_t, ε̂) -> x_{t−1}, x̂_0
+    update: Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]]  # (x_t, ε̂, repeat) -> x_{t−1}, x̂_0
     x0_hat: Tensor  # of the last `step_from`; of the step before until then
 
     def eps_of(self, x_t: Tensor) -> Tensor:
@@ -83,9 +83,9 @@ class StepContext:
     def x0_of(self, x_t: Tensor) -> Tensor:
         return self.x0_from(x_t, self.eps_of(x_t))
 
-    def step_from(self, x_t: Tensor, eps: Tensor) -> Tensor:
-        """The sampler's own x_{t−1} from any x_t and ε̂."""
-        x_prev, self.x0_hat = self.update(x_t, eps)
+    def step_from(self, x_t: Tensor, eps: Tensor, repeat: int = 0) -> Tensor:
+        """The sampler's own x_{t−1} from any x_t and ε̂; a repeated step of a stochastic sampler draws fresh noise."""
+        x_prev, self.x0_hat = self.update(x_t, eps, repeat)
         return x_prev
 
     @cached_property

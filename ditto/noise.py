@@ -25,7 +25,12 @@ def noise(
 
 def step_noise(seeds: Sequence[int], like: Tensor, *key: int | str) -> Tensor:
     """Noise shaped as `like` [B, ...] for one place in the chain (`key`, such as the step's index)."""
-    return noise([_seed(seed, *key) for seed in seeds], like.shape[1:], like.device, like.dtype)
+    return noise(derived_seeds(seeds, *key), like.shape[1:], like.device, like.dtype)
+
+
+def derived_seeds(seeds: Sequence[int], *key: int | str) -> list[int]:
+    """For each clip a seed of its own that belongs to one place (`key`)."""
+    return [_seed(seed, *key) for seed in seeds]
 
 
 def _seed(*key: int | str) -> int:

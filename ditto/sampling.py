@@ -27,7 +27,7 @@ from torch import Tensor
 from ditto.chain import Denoiser, Hook, StepContext
 from ditto.memory import Memory, Store
 from ditto.models.base import MusicModel
-from ditto.noise import noise, step_noise
+from ditto.noise import derived_seeds, noise, step_noise
 from ditto.schedules import Level, NoiseSchedule
 from ditto.types import Condition, UserError
 
@@ -136,9 +136,10 @@ class Sampler(ABC):
                 return x0_hat
             return threshold_x0(x0_hat, self.dynamic_threshold, bound)
 
-        def update(x_t: Tensor, eps: Tensor) -> tuple[Tensor, Tensor]:
+        def update(x_t: Tensor, eps: Tensor, repeat: int = 0) -> tuple[Tensor, Tensor]:
             x0_hat = predict_x0(x_t, eps)
-            return self.step(levels, i, x_t, eps, x0_hat, last, seeds), x0_hat
+            fresh = derived_seeds(seeds, "repeat", repeat) if repeat and seeds is not None else seeds
+            return self.step(levels, i, x_t, eps, x0_hat, last, fresh), x0_hat
 
         if hook is None:
             return update(x_t, denoiser(x_t, levels[i].t, self.guided(i)))
