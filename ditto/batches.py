@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
 import shutil
 import sys
 import time
@@ -22,6 +21,7 @@ from ditto.environment import environment
 from ditto.loggers import Logger
 from ditto.models.base import MusicModel
 from ditto.noise import noise, step_noise
+from ditto.peak import peak_gib, start_peak
 from ditto.records import MadeBatch, clip_files, clip_record, render
 from ditto.run_directory import RunDirectory, run_id, write_bytes, write_json
 from ditto.sampling import Sampler
@@ -70,7 +70,7 @@ def make_run(run: RunDirectory, options: dict[str, Any], clips: list[ClipRequest
 
 def _make(job: Job, control: Control) -> MadeBatch:
     """Generate one batch, with as many rounds as its control wants, and text-only beside it."""
-    _start_memory(job.model.device)
+    start_peak(job.model.device)
     start = time.perf_counter()
     try:
         made = list(rounds(control, lambda bound, number: _generate(job, bound, number)))
@@ -80,7 +80,7 @@ def _make(job: Job, control: Control) -> MadeBatch:
             f"out of memory with {size} clips at once on {job.model.device}: set batch_size below {size} "
             "(the clips made so far are kept) or memory=checkpoint"
         ) from error
-    seconds, peak = time.perf_counter() - start, _peak_memory_gib(job.model.device)
+    seconds, peak = time.perf_counter() - start, peak_gib(job.model.device)
     renditions = [render(bound, generation.x_0, generation.wave_BN) for bound, generation in made]
     result = renditions[-1]
     means = {name: torch.stack([r.metrics[name] for r in renditions]).mean(0) for name in result.metrics}
@@ -170,16 +170,3 @@ def _chunks(clips: list[ClipRequest], size: int | None) -> list[list[ClipRequest
 
 def _names(options: dict[str, Any]) -> str:
     return " ".join(f"{key}={options['names'][key]}" for key in ("model", "task", "method"))
-
-
-def _start_memory(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-
-
-def _peak_memory_gib(device: torch.device) -> float:
-    """Peak of allocated GPU memory since `_start_memory`; on a CPU the peak of the whole process so far."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 2**30
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
