@@ -51,7 +51,7 @@ class Intensity(Control):
         if not 0 <= self.from_s < self.clip.seconds:
             raise ControlError(f"from_s={self.from_s:g} lies outside the clip of {self.clip.seconds:.2f} s")
         curves = np.stack([self._curve(request.index) for request in self.clips])
-        return self._smooth(torch.tensor(curves, dtype=self.model.latent_dtype))
+        return self.smooth(torch.tensor(curves, dtype=self.model.latent_dtype))
 
     def _curve(self, index: int) -> np.ndarray:
         """The unsmoothed target of one clip in dB, [T]."""
@@ -63,11 +63,12 @@ class Intensity(Control):
         name = list(SHAPES)[index % len(SHAPES)] if self.curve == "auto" else self.curve
         return shape_curve(name, frames, self.low_db, self.high_db)
 
-    def _smooth(self, db_BT: Tensor) -> Tensor:
+    def smooth(self, db_BT: Tensor) -> Tensor:
+        """w ∗ dB, [B, T] -> [B, T]."""
         return savgol(db_BT, self.clip.frames_of(self.smoothing_s))
 
     def measure(self, sound: Sound) -> Tensor:
-        return self._smooth(rms_db(sound.wave_BN, self.clip.hop))
+        return self.smooth(rms_db(sound.wave_BN, self.clip.hop))
 
     def distance(self, y_hat: Tensor, y: Tensor) -> Tensor:
         y_hat, y = self._counted(y_hat), self._counted(y)

@@ -56,6 +56,10 @@ class MusicModel(ABC, nn.Module):
     def encode_audio(self, wave_BN: Tensor) -> Tensor:
         """The way back: wave [B, N] -> x_0 [B, C, F, N / hop]."""
 
+    def encode_mel(self, mel_BFT: Tensor) -> Tensor:
+        """The inverse of `decode`: [B, F, T] -> x_0 [B, C, F, T]. Only training needs it."""
+        raise UserError(f"model={self.name} has no way from log-mels to x_0: give it `encode_mel`")
+
     def readout_blocks(self) -> list[nn.Module]:
         """The decoder blocks of the network whose outputs [B, D, F', T'] a readout head may read, coarse to fine."""
         raise UserError(f"model={self.name} names no blocks to read from: give it `readout_blocks`")

@@ -94,7 +94,10 @@ class Embedded(MusicModel):
         return self.vocoder(mel_BFT)
 
     def encode_audio(self, wave_BN: Tensor) -> Tensor:
-        return ((self.mel(wave_BN) - self.mean_F[:, None]) / self.sigma)[:, None]
+        return self.encode_mel(self.mel(wave_BN))
+
+    def encode_mel(self, mel_BFT: Tensor) -> Tensor:
+        return ((mel_BFT - self.mean_F[:, None]) / self.sigma)[:, None]
 
     def _check_length(self, x_t: Tensor) -> None:
         multiple = self.network.time_multiple

@@ -91,7 +91,10 @@ class Toy(MusicModel):
             for part in parts
         ]
         amplitude = torch.stack(smooth).square().sum(0).sqrt().view(*parts[0].shape[:2], -1)
-        return ((amplitude.clamp_min(1e-5).log() - LOG_MEL_MEAN) / LOG_MEL_SCALE)[:, None]
+        return self.encode_mel(amplitude.clamp_min(1e-5).log())
+
+    def encode_mel(self, mel_BFT: Tensor) -> Tensor:
+        return ((mel_BFT - LOG_MEL_MEAN) / LOG_MEL_SCALE)[:, None]
 
     def _phase(self, samples: int, like: Tensor) -> Tensor:
         """Phase of every partial [F, N]; the partials start apart, so that they do not add up to a click."""
