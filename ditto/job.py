@@ -103,9 +103,10 @@ def metric_lines(path: Path) -> list[str]:
     metrics = {c: m for c, m in (read_json(path / "metrics.json") or {}).items() if "failed" not in m}
     means = pd.DataFrame.from_dict(metrics, orient="index").select_dtypes("number").mean()
     method = (read_json(path / "status.json") or {})["names"]["method"]
-    lines = [f"  {'mean of ' + str(len(metrics)) + ' clips':<28}{'text_only':>12}{method:>12}"]
+    width = max(12, len(method) + 2)
+    lines = [f"  {'mean of ' + str(len(metrics)) + ' clips':<28}{'text_only':>12}{method:>{width}}"]
     for name in [key for key in means.index if f"{key}_text_only" in means.index]:
-        lines.append(f"  {name:<28}{means[f'{name}_text_only']:>12.4g}{means[name]:>12.4g}")
+        lines.append(f"  {name:<28}{means[f'{name}_text_only']:>12.4g}{means[name]:>{width}.4g}")
     if len(lines) == 1:
         lines = [f"  {name:<28}{means[name]:>12.4g}" for name in means.index if name not in ("seed", "batch_size")]
     return lines
