@@ -198,3 +198,6 @@ def test_the_shipped_examples_are_references():
     control = Inversion().bind(toy(), requests(9))
     assert torch.isfinite(control.target).all()
     assert torch.equal(control.target[0], control.target[8])
+    long = Inversion("long_examples").bind(toy(), requests(5), 2048)
+    assert long.target.shape[-1] == 2048
+    assert torch.equal(long.target[0], long.target[4])

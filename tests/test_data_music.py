@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from ditto.data import abc, captions, grooves, labels, pack, plan
-from ditto.data.examples import CLIP_SECONDS, EXAMPLES, load_examples, load_melodies
+from ditto.data.examples import CLIP_SECONDS, EXAMPLES, LONG, load_examples, load_melodies
 from ditto.data.harmony import harmonise
 from ditto.types import UserError
 
@@ -133,14 +133,15 @@ def test_labels_survive_the_round_trip():
     assert labels.from_csv(labels.to_csv(pieces)) == pieces
 
 
-def test_examples_are_eight_clips_of_eight_genres():
-    rows = load_examples()
-    assert len(rows) == 8
-    assert len({row["genre"] for row in rows}) == 8
+@pytest.mark.parametrize(("folder", "count", "frames"), [(EXAMPLES, 8, 512), (LONG, 4, 2048)])
+def test_examples_are_clips_of_different_genres(folder, count, frames):
+    rows = load_examples(folder)
+    assert len(rows) == count
+    assert len({row["genre"] for row in rows}) == count
     test_ids = {piece.piece_id for piece in labels.load_pieces("test")}
     for row in rows:
-        wave, rate = soundfile.read(EXAMPLES / row["file"])
-        assert wave.shape == (512 * 256,)
+        wave, rate = soundfile.read(folder / row["file"])
+        assert wave.shape == (frames * 256,)
         assert rate == 22050
         assert np.sqrt(np.mean(wave**2)) > 0.01
         assert row["piece_id"] in test_ids

@@ -17,10 +17,11 @@ AUDIO = (".wav", ".flac", ".ogg", ".mp3")
 
 
 def reference_files(reference: str | Path | Sequence[str]) -> list[Path]:
-    """`examples` (shipped test clips), an audio file, a folder of them, or a list of files."""
+    """`examples` (shipped test clips), `long_examples` (24 s each), an audio file, a folder of them, or a list."""
     if not isinstance(reference, str | Path):
         return [Path(path) for path in reference]
-    folder = EXAMPLES if reference == "examples" else Path(reference)
+    shipped = {"examples": EXAMPLES, "long_examples": EXAMPLES / "long"}
+    folder = shipped.get(str(reference), Path(reference))
     if not folder.is_dir():
         return [folder]
     files = sorted(path for path in folder.iterdir() if path.suffix.lower() in AUDIO)
