@@ -11,7 +11,7 @@ clamping has no inverse.
 p          The paper has 0.93 at 50 steps, and 0.83 at 20. Where ε̂ is about the noise itself, a difference x' − x''
            grows by A² p² in a step, by p^2T / ᾱ_T in all: p = 0.93^(50/T) keeps this for every T (0.834 at 20), and
            is the default. Without mixing (p = 1) the halves part on a cosine schedule.
-alternate  The paper's section 4.3: in steps 1, 3, ... x'' is updated first. The inverse asks for the index of the
+alternate  The paper alternates: in steps 1, 3, ... x'' is updated first. The inverse asks for the index of the
            step, not for the count of steps undone, so it is right for odd and even T.
 float64    The pair is kept in float64, the network in its own precision: the inverse magnifies rounding by p^−2T
            (1400).
