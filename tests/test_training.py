@@ -1,12 +1,9 @@
 """Training on a few synthetic pieces: it learns, resumes in the same stream of batches, exports and loads."""
 
-import json
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
-import soundfile
 import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
@@ -17,6 +14,7 @@ from ditto.training.export import export
 from ditto.training.mels import build_mels
 from ditto.training.train import main
 from ditto.types import UserError
+from tests.music_cases import write_music
 
 CONF = str(Path(__file__).parent.parent / "conf")
 SMALL = [
@@ -37,24 +35,14 @@ SMALL = [
 @pytest.fixture(scope="module")
 def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("data")
-    (root / "music" / "audio").mkdir(parents=True)
-    rng, t = np.random.default_rng(0), np.arange(22050 * 7) / 22050
-    rows = []
-    for k in range(4):
-        wave = 0.3 * np.sin(2 * np.pi * 220 * 2 ** (k / 4) * t) + 0.01 * rng.standard_normal(len(t))
-        soundfile.write(root / "music" / "audio" / f"p{k}.flac", wave, 22050)
-        captions = json.dumps([f"A calm song number {k}", "a tone"])
-        rows.append(
-            {"piece_id": f"p{k}", "split": ("train", "val")[k > 2], "file": f"audio/p{k}.flac", "captions": captions}
-        )
-    pd.DataFrame(rows).to_csv(root / "music" / "pieces.csv", index=False)
+    write_music(root)
     return root
 
 
 def train(folder: Path, data_root: Path, *overrides: str) -> None:
     with initialize_config_dir(CONF, version_base="1.3"):
         cfg: DictConfig = compose("train", [*SMALL, f"folder={folder}", f"data_root={data_root}", *overrides])
-    main.__wrapped__(cfg)  # type: ignore[attr-defined]
+    main.__wrapped__(cfg)
 
 
 def test_train_resume_export_load(data_root: Path, tmp_path: Path) -> None:

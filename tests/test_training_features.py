@@ -1,6 +1,5 @@
 """The feature cache: rows of the log-mel cache, the controls' own values, mended after a kill, gains in batches."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -15,19 +14,12 @@ from ditto.training.control_clips import ControlData
 from ditto.training.features import CHROMA, COLUMNS, HOP, MFCC, RMS_DB, SAMPLE_RATE, build_features, measure
 from ditto.training.mels import build_mels
 from ditto.types import UserError
+from tests.music_cases import write_music
 
 
 @pytest.fixture
 def data_root(tmp_path: Path) -> Path:
-    (tmp_path / "music" / "audio").mkdir(parents=True)
-    rng, rows = np.random.default_rng(0), []
-    for k, seconds in enumerate((7.0, 6.2, 9.1, 8.0)):
-        t = np.arange(int(SAMPLE_RATE * seconds)) / SAMPLE_RATE
-        wave = 0.3 * np.sin(2 * np.pi * 330 * 2 ** (k / 4) * t) * t / seconds + 0.01 * rng.standard_normal(len(t))
-        soundfile.write(tmp_path / "music" / "audio" / f"p{k}.flac", wave, SAMPLE_RATE)
-        row = {"piece_id": f"p{k}", "split": ("train", "val")[k > 2], "file": f"audio/p{k}.flac"}
-        rows.append(row | {"captions": json.dumps(["a calm song", "a tone"])})
-    pd.DataFrame(rows).to_csv(tmp_path / "music" / "pieces.csv", index=False)
+    write_music(tmp_path, (7.0, 6.2, 9.1, 8.0))
     return tmp_path
 
 

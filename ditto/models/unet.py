@@ -46,6 +46,9 @@ class Residuals:
     down: tuple[Tensor, ...]
     mid: Tensor
 
+    def to(self, dtype: torch.dtype) -> "Residuals":
+        return Residuals(tuple(tensor.to(dtype) for tensor in self.down), self.mid.to(dtype))
+
 
 class SpectrogramUNet(nn.Module):
     """(x_t [B,1,F,T], t [B], tokens [B,L,D], mask [B,L], pooled [B,D]) -> the network's prediction [B,1,F,T].

@@ -101,7 +101,7 @@ def sample_mels(module: DenoiserTraining, prompts: list[str], steps: int, guidan
     from ditto.noise import noise
     from ditto.sampling import DDIM
 
-    network = copy.deepcopy(module.network)  # Embedded freezes what it is given
+    network: Any = copy.deepcopy(module.network)  # Embedded freezes what it is given
     model = Embedded(network, None, shared_text_encoder(), module.mean_F, module.sigma, skip_scale=module.skip_scale)
     x_T = noise(list(range(len(prompts))), model.shape, module.device)
     x_0 = DDIM(steps=steps, guidance_scale=guidance_scale)(model, x_T, model.encode(prompts))

@@ -10,15 +10,14 @@ Shapes: B clips, C = 1, F mel bins, T frames.
 
 import pytorch_lightning as pl
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ditto.models.precondition import precondition
-from ditto.models.unet import SpectrogramUNet
 from ditto.schedules import diffusers_schedule
 
 
 class DenoiserTraining(pl.LightningModule):
-    """Lightning module around a :class:`ditto.models.unet.SpectrogramUNet` and the data statistics.
+    """Lightning module around a network as :class:`ditto.models.unet.SpectrogramUNet` and the data statistics.
 
     `mean_F` (per mel bin) and `sigma` map log-mels to x_0 = (mel - mean) / sigma; they are set from the training split
     before the first step and travel with the weights.
@@ -30,7 +29,7 @@ class DenoiserTraining(pl.LightningModule):
 
     def __init__(
         self,
-        network: SpectrogramUNet,
+        network: nn.Module,
         lr: float = 6e-4,
         weight_decay: float = 0.01,
         time_mean: float = 0.4,
@@ -57,8 +56,12 @@ class DenoiserTraining(pl.LightningModule):
         abar = self.alphas_cumprod[t_B][:, None, None, None]
         x_t = abar.sqrt() * x_0 + (1 - abar).sqrt() * noise
         c_skip, c_out = precondition(abar, self.skip_scale)
-        F = self.network(x_t, t_B, batch["tokens_BLD"], batch["mask_BL"], batch["pooled_BD"]).float()
+        F = self.predict(batch, x_t, t_B).float()
         return (F - (x_0 - c_skip * x_t) / c_out).square().mean(dim=(1, 2, 3))
+
+    def predict(self, batch: dict[str, Tensor], x_t: Tensor, t_B: Tensor) -> Tensor:
+        """F [B, 1, F, T]."""
+        return self.network(x_t, t_B, batch["tokens_BLD"], batch["mask_BL"], batch["pooled_BD"])
 
     def training_step(self, batch: dict[str, Tensor], step: int) -> Tensor:
         mel_BFT = batch["mel_BFT"]
@@ -69,12 +72,17 @@ class DenoiserTraining(pl.LightningModule):
         return loss
 
     def validation_step(self, batch: dict[str, Tensor], step: int) -> None:
+        loss = self.validation_loss(batch, step)
+        self.log("val/loss", loss, prog_bar=True, sync_dist=True, batch_size=len(batch["mel_BFT"]))
+
+    def validation_loss(self, batch: dict[str, Tensor], step: int) -> Tensor:
+        """The mean loss of batch `step` over all times."""
         # The same times and noise at every validation, so that the curve shows the model and not the draw.
         generator = torch.Generator().manual_seed(step)
         B, F, T = batch["mel_BFT"].shape
         t_B = ((torch.arange(B) + 0.5) / B * 1000).long().to(self.device)
         noise = torch.randn(B, 1, F, T, generator=generator).to(self.device)
-        self.log("val/loss", self.loss(batch, t_B, noise).mean(), prog_bar=True, sync_dist=True, batch_size=B)
+        return self.loss(batch, t_B, noise).mean()
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.AdamW(self.parameters(), self.lr, betas=(0.9, 0.99), weight_decay=self.weight_decay)
