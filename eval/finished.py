@@ -29,10 +29,29 @@ class Finished:
     failed: int
     beside: bool = False  # text-only clips kept beside a controlled run
 
+    @classmethod
+    def of(cls, task: str, method: str, path: Path, rows: pd.DataFrame) -> Finished:
+        """From the rows of `load_runs` of one run, failed clips included."""
+        good = rows[rows["failed"].isna()].dropna(axis=1, how="all").reset_index(drop=True)
+        return cls(task, method, path, good, len(rows) - len(good))
+
     @property
     def files(self) -> list[Path]:
-        suffix = ".text_only" if self.beside else ""
-        return [self.path / "audio" / f"{clip}{suffix}.flac" for clip in self.clips["clip"]]
+        """The sound of each clip as it was generated: where an edit was stitched to its recording, the clip alone.
+
+        The recording inside a stitched wave is real music; it would lower FAD whatever the method did.
+        """
+        return [self._file(clip) for clip in self.clips["clip"]]
+
+    def _file(self, clip: str) -> Path:
+        suffixes = [".text_only"] if self.beside else [".raw", ""]
+        files = [self.path / "audio" / f"{clip}{suffix}.flac" for suffix in suffixes]
+        return next((file for file in files if file.exists()), files[-1])
+
+    @property
+    def finished(self) -> float:
+        """When the run ended, in seconds since 1970."""
+        return (read_json(self.path / "status.json") or {}).get("finished", 0.0)
 
     @property
     def provenance(self) -> Row:
@@ -52,12 +71,8 @@ def find(runs: pd.DataFrame, task: str, method: str, model: str) -> Finished | N
     if runs.empty:
         return None
     wanted = runs[(runs["task"] == task) & (runs["method"] == method) & (runs["model"] == model)]
-    found = []
-    for path, rows in wanted.groupby("path"):
-        finished = (read_json(Path(str(path)) / "status.json") or {}).get("finished", 0.0)
-        good = rows[rows["failed"].isna()].dropna(axis=1, how="all").reset_index(drop=True)
-        found.append((len(good), finished, Finished(task, method, Path(str(path)), good, len(rows) - len(good))))
-    return max(found, key=lambda one: one[:2])[2] if found else None
+    found = [Finished.of(task, method, Path(str(path)), rows) for path, rows in wanted.groupby("path")]
+    return max(found, key=lambda one: (len(one.clips), one.finished), default=None)
 
 
 def collect(options: dict[str, Any]) -> list[Finished]:

@@ -7,9 +7,9 @@ text-only clips that a ditto run keeps beside its own: same prompts, same noise.
   tag_score, tag_accuracy   does the clip sound like its prompt's genre (eval.tags)
   fad_pc<k>            FAD in k principal components of the reference: a full covariance needs more clips
   fad                  FAD in all 200 dimensions, only where there are more windows than that
-  *_ratio              ditto / text_only of the two above, clips resampled in pairs
+  *_ratio              method / text_only of the two above, clips resampled in pairs
   seconds_per_step     median over optimisation steps, for the whole batch (batch_size clips at once)
-  seconds_per_clip, steps, model_calls, peak_memory_gib (GPU: allocated; CPU: resident peak of the process), batch_size
+  seconds_per_clip, steps, model_calls, peak_memory_gib (GPU: allocated; CPU: resident peak while it ran), batch_size
   failed               clips without a usable result: named in the run's metrics.json and part of no mean
 """
 
@@ -108,10 +108,9 @@ def _losses(one: Finished) -> list[list[float]]:
     return [history["loss"] for history in histories.values() if history["loss"]]
 
 
-def run(cfg: DictConfig) -> pd.DataFrame:
-    """Read the runs, write the table and the picture, return the table."""
-    options: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
-    found, cache = collect(options), Path(options["cache"])
+def measure(options: dict[str, Any], found: list[Finished]) -> pd.DataFrame:
+    """The table of these runs, written to <results>/<name>.csv."""
+    cache = Path(options["cache"])
     excerpts = load_excerpts("test", tags.SECONDS, root=Path(options["data_root"]))
     _, reference = embed_excerpts(excerpts, options["n_reference"], cache, "reference")
     judge = Judge.of(reference, options["fad_components"], options["bootstrap"], options["seed"])
@@ -119,7 +118,15 @@ def run(cfg: DictConfig) -> pd.DataFrame:
     folder = Path(options["results"])
     folder.mkdir(parents=True, exist_ok=True)
     result.to_csv(folder / f"{options['name']}.csv", index=False, float_format="%.6g")
-    loss_picture(found, folder / f"{options['name']}_loss.png")
+    return result
+
+
+def run(cfg: DictConfig) -> pd.DataFrame:
+    """Read the runs, write the table and the picture, return the table."""
+    options: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
+    found = collect(options)
+    result = measure(options, found)
+    loss_picture(found, Path(options["results"]) / f"{options['name']}_loss.png")
     return result
 
 

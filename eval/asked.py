@@ -1,0 +1,65 @@
+"""What the experiment asks of a task and method: the resolved options, composed as the run command composes them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+CONF = Path(__file__).resolve().parents[1] / "conf"
+LEFT_OUT = "memory"  # a policy, not a setting: it changes no result
+
+
+class Asked:
+    """`of(task, method)`: dotted option -> value of `+experiment=<experiment> task=<task> method=<method>`."""
+
+    def __init__(self, experiment: str) -> None:
+        self._compose = cache(lambda group, name: _compose([f"+experiment={experiment}", f"{group}={name}"]))
+        self._of = cache(self._resolved)
+
+    def of(self, task: str, method: str) -> dict[str, Any]:
+        """{} for a method or task whose yaml is not there."""
+        return self._of(task, method)
+
+    def _resolved(self, task: str, method: str) -> dict[str, Any]:
+        if not (CONF / "method" / f"{method}.yaml").exists():
+            return {}
+        config = self._compose("method", method).copy()
+        with open_dict(config):
+            config.task = self._compose("task", task).task
+            del config["names"]  # Hydra's own words
+        return flat(OmegaConf.to_container(config, resolve=True))
+
+
+def flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    """A nested mapping as dotted option -> value; lists stay whole."""
+    if not isinstance(value, Mapping):
+        return {prefix: value}
+    return {
+        key: leaf for name, v in value.items() for key, leaf in flat(v, f"{prefix}.{name}" if prefix else name).items()
+    }
+
+
+def differences(had: Mapping[str, Any], asked: Mapping[str, Any], parts: Iterable[str]) -> list[str]:
+    """Options under `parts` that a run had otherwise: "sampler.steps=10, not 20".
+
+    An option that is new since the run was made is not in its config and is no difference; one that is gone is.
+    """
+    inside = tuple(f"{part}." for part in parts)
+    names = [name for name in {**had, **asked} if f"{name}.".startswith(inside) and LEFT_OUT not in name.split(".")]
+    if not asked or not any(name in had for name in names):
+        return ["no such configuration"]
+    return [
+        f"{name}={had[name]}, not {asked.get(name, 'an option any more')}"
+        for name in names
+        if name in had and (name not in asked or had[name] != asked[name])
+    ]
+
+
+def _compose(overrides: list[str]) -> DictConfig:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose("run", overrides)
