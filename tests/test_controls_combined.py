@@ -4,12 +4,14 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
+from ditto.build import build
 from ditto.controls.base import ControlError
 from ditto.controls.combined import Combined
 from ditto.controls.function import FunctionControl
 from ditto.controls.intensity import Intensity
 from ditto.controls.loop_free import LoopFree
 from ditto.controls.structure import Structure
+from ditto.run import CONF
 from tests.control_cases import brightness, latents, requests, toy
 
 
@@ -78,3 +80,25 @@ def test_function_of_the_wave_and_of_x_0():
 def test_function_refusals(control, message):
     with pytest.raises(ControlError, match=message):
         control.bind(toy(), requests())
+
+
+@pytest.mark.parametrize("overlap_s", [2.0, 3.0])
+def test_intensity_counts_only_after_the_overlap(overlap_s):
+    """conf/task/intensity_outpainting.yaml; smoothing over 1 s hears the last half second of the overlap."""
+    task = OmegaConf.load(CONF / "task/intensity_outpainting.yaml")
+    task.control.controls.outpainting.overlap_s = overlap_s
+    config = OmegaConf.to_container(OmegaConf.create({"task": task}), resolve=True)["task"]["control"]
+    combined = build(config, "task.control").bind(toy(), requests(), 512)
+    overlap, half = combined.clip.frames_of(overlap_s), combined.clip.frames_of(0.5) + 1
+    x_0 = torch.zeros(2, 1, 16, 512)
+    inside, after = x_0.clone(), x_0.clone()
+    inside[..., : overlap - half] = 1.0
+    after[..., overlap:] = 1.0
+    intensity, outpainting = combined.controls["intensity"], combined.controls["outpainting"]
+    assert torch.allclose(intensity.loss(inside), intensity.loss(x_0))
+    assert not torch.allclose(intensity.loss(after), intensity.loss(x_0))
+    assert not torch.allclose(outpainting.loss(inside), outpainting.loss(x_0))
+    assert torch.equal(outpainting.loss(after), outpainting.loss(x_0))
+    weighted = outpainting.loss(after) + intensity.loss(after) / 40
+    torch.testing.assert_close(combined.loss(after), weighted)
+    assert combined.weights == {"outpainting": 1.0, "intensity": 1 / 40}
