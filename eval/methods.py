@@ -14,6 +14,7 @@ from typing import Any
 
 import hydra
 import pandas as pd
+from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
 from ditto.types import UserError
@@ -35,6 +36,7 @@ def run(cfg: DictConfig) -> pd.DataFrame:
 
 @hydra.main(version_base="1.3", config_path="../conf", config_name="methods")
 def main(cfg: DictConfig) -> None:
+    GlobalHydra.instance().clear()  # the command line is read; eval.asked composes others
     try:
         result = run(cfg)
     except UserError as error:

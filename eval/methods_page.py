@@ -46,7 +46,7 @@ def generated(table: pd.DataFrame, options: dict[str, Any]) -> list[str]:
         "better, ↑ higher; in brackets the 95 % bootstrap interval over clips; bold: the best mean of the methods that "
         "control (another whose interval overlaps may be as good). FAD and tag score are of the clip as it was "
         f"generated, before it is stitched to a recording. By `python -m eval.methods` ([{name}.csv]({name}.csv)).",
-        f"\n{provenance(table)}\n",
+        f"\nDevice, commits, weights, reference of FAD: {provenance(table)}.\n",
         f"![Control against sound]({name}.png)",
     ]
     for task in [task for task in options["tasks"] if task in set(table["task"])]:
@@ -79,7 +79,7 @@ def order_table(orders: Iterable[Order]) -> list[str]:
     for one in orders:
         pairs = [*one.clear, *(f"({pair})" for pair in one.unclear)]
         ranks = [_number(one.kendall), _number(one.spearman)]
-        cells = [one.task, one.metric, " < ".join(one.paper), " < ".join(one.ours), *ranks, ", ".join(pairs) or "none"]
+        cells = [one.task, one.metric, ", ".join(one.paper), ", ".join(one.ours), *ranks, ", ".join(pairs) or "none"]
         lines.append("| " + " | ".join(cells) + " |")
     return lines
 

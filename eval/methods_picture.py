@@ -18,29 +18,39 @@ COLUMNS = 4
 
 def save_picture(table: pd.DataFrame, options: dict[str, Any], path: Path) -> None:
     """Control metric (better to the left) against FAD (better below), with 95 % intervals over clips."""
-    from matplotlib import colormaps
     from matplotlib.figure import Figure
 
     tasks = [task for task in options["tasks"] if task in set(table["task"])]
-    styles = {
-        method: {"color": colormaps["tab20"](i % 20), "marker": MARKERS[i % len(MARKERS)]}
-        for i, method in enumerate(name for name in options["methods"] if name != "text_only")
-    } | {"text_only": {"color": "black", "marker": "*", "markersize": 12}}
+    styles = _styles(options["methods"])
     lines = -(-len(tasks) // COLUMNS)
     columns = min(COLUMNS, len(tasks))
     figure = Figure(figsize=(4.2 * columns, 3.6 * lines + 1.0), layout="constrained")
-    axes = figure.subplots(lines, columns, squeeze=False).flat
+    axes = list(figure.subplots(lines, columns, squeeze=False, sharey=True).flat)
     handles: dict[str, Any] = {}
     for ax, task in zip(axes, tasks, strict=False):
         handles |= panel(ax, points(table, task, options["controls"][task][0]), styles)
         ax.set_title(task.replace("_", " + "), fontsize=11)
         _label(ax, options["controls"][task][0])
-    for ax in list(axes)[len(tasks) :]:
+    for ax in axes[len(tasks) :]:
         ax.axis("off")
     names = [method for method in options["methods"] if method in handles]
     figure.legend([handles[name] for name in names], names, loc="outside lower center", ncols=8, frameon=False)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
+
+
+def _styles(methods: list[str]) -> dict[str, dict[str, Any]]:
+    """Colour and marker of each method; an early-stopped variant has those of its method, hollow."""
+    from matplotlib import colormaps
+
+    own = [name for name in methods if name != "text_only" and not name.endswith("_stop")]
+    own.sort(key=lambda name: name != "ditto")  # the first colour is red
+    styles = {
+        name: {"color": colormaps["tab10"]((i + 3) % 10), "marker": MARKERS[(i + i // 10) % len(MARKERS)]}
+        for i, name in enumerate(own)
+    }
+    stopped = {name: styles.get(name.removesuffix("_stop"), {}) | {"fillstyle": "none"} for name in methods}
+    return stopped | styles | {"text_only": {"color": "black", "marker": "*", "markersize": 12}}
 
 
 def points(table: pd.DataFrame, task: str, metric: str) -> pd.DataFrame:
@@ -66,12 +76,17 @@ def panel(ax: Axes, found: pd.DataFrame, styles: dict[str, dict[str, Any]]) -> d
 
 def _label(ax: Axes, metric: str) -> None:
     """Axes that point the same way in every panel: better is left and below."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
     name = metric.replace("_", " ")
     if better_is_higher(metric):
         ax.invert_xaxis()
         ax.set_xlabel(f"← {name} (higher is better)")
     else:
         ax.set_xscale("log")
+        ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
+        ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        ax.xaxis.set_minor_formatter(NullFormatter())
         ax.set_xlabel(f"← {name} (lower is better)")
     ax.set_ylabel("FAD (lower is better)")
     ax.grid(alpha=0.25)

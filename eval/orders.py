@@ -52,7 +52,7 @@ class Order:
     ours: tuple[str, ...]
     kendall: float  # NaN with fewer than three methods
     spearman: float
-    clear: tuple[str, ...]  # "a < b" of ours where the paper has b before a and the intervals do not overlap
+    clear: tuple[str, ...]  # "a before b" of ours where the paper has b before a and the intervals do not overlap
     unclear: tuple[str, ...]  # the same where they do overlap, or there are none
 
 
@@ -87,18 +87,18 @@ def compare(table: pd.DataFrame, paper: pd.DataFrame) -> Iterator[Order]:
 def _order(task: str, metric: str, both: pd.DataFrame) -> Order:
     sign = -1.0 if better_is_higher(metric) else 1.0
     costs = {column: sign * both[column] for column in ("value_paper", "value")}
-    lists = [tuple(both["method"].iloc[cost.argsort(kind="stable")]) for cost in costs.values()]
+    paper, ours = (tuple(both["method"].iloc[cost.argsort(kind="stable")]) for cost in costs.values())
     many = len(both) > 2
     kendall = stats.kendalltau(*costs.values()).statistic if many else math.nan
     spearman = stats.spearmanr(*costs.values()).statistic if many else math.nan
     swapped = list(_swapped(both.assign(theirs=costs["value_paper"], mine=costs["value"])))
     clear = tuple(text for text, apart in swapped if apart)
     unclear = tuple(text for text, apart in swapped if not apart)
-    return Order(task, metric, *lists, float(kendall), float(spearman), clear, unclear)
+    return Order(task, metric, paper, ours, float(kendall), float(spearman), clear, unclear)
 
 
 def _swapped(both: pd.DataFrame) -> Iterator[tuple[str, bool]]:
-    """("ours first < ours second", do the intervals lie apart) for the pairs that the paper has the other way."""
+    """("ours first before ours second", do the intervals lie apart) for the pairs that the paper has the other way."""
     for a, b in itertools.permutations(both.itertuples(), 2):
         if a.mine < b.mine and a.theirs > b.theirs:
-            yield f"{a.method} < {b.method}", bool(a.high < b.low or b.high < a.low)  # False for missing intervals
+            yield f"{a.method} before {b.method}", bool(a.high < b.low or b.high < a.low)  # False for missing intervals

@@ -54,7 +54,10 @@ def main(cfg: DictConfig) -> None:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
-    print("roundtrip_mse {value:.4g} [{low:.4g}, {high:.4g}], n = {n}".format(**row))
+    print(
+        "roundtrip_mse "
+        + ", ".join(f"{name} {value:.4g}" for name, value in row.items() if isinstance(value, int | float))
+    )
 
 
 if __name__ == "__main__":
