@@ -84,12 +84,12 @@ def test_function_refusals(control, message):
 
 @pytest.mark.parametrize("overlap_s", [2.0, 3.0])
 def test_intensity_counts_only_after_the_overlap(overlap_s):
-    """conf/task/intensity_outpainting.yaml; smoothing over 1 s hears the last half second of the overlap."""
+    """conf/task/intensity_outpainting.yaml; smoothing over 1 s (and RMS) hears its last half second."""
     task = OmegaConf.load(CONF / "task/intensity_outpainting.yaml")
     task.control.controls.outpainting.overlap_s = overlap_s
     config = OmegaConf.to_container(OmegaConf.create({"task": task}), resolve=True)["task"]["control"]
     combined = build(config, "task.control").bind(toy(), requests(), 512)
-    overlap, half = combined.clip.frames_of(overlap_s), combined.clip.frames_of(0.5) + 1
+    overlap, half = combined.clip.frames_of(overlap_s), combined.clip.frames_of(0.6)
     x_0 = torch.zeros(2, 1, 16, 512)
     inside, after = x_0.clone(), x_0.clone()
     inside[..., : overlap - half] = 1.0
