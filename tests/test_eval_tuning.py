@@ -158,7 +158,7 @@ def test_a_tuned_value_reaches_the_method_and_the_identity_of_its_task_alone(met
 def test_every_point_of_the_search_is_another_rate(method, task):
     cfgs = [
         composed("+experiment=tune_guidance", f"method={method}", f"task={task}", f"tuned.point={point}")
-        for point in (0, 3, 5)
+        for point in (0, 2, 4)
     ]
     rates, ids = zip(*map(rate_and_id, cfgs), strict=True)
     assert sorted(rates) == list(rates)
