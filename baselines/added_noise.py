@@ -4,9 +4,9 @@
 
 strength: the share of the chain that is run; 1, the default, begins with the chain's first timestep. The DITTO paper
 does not give t_0. Its errors (table 7: nine times those of DDIM inversion at w = 1, nearly the same for every w) fit a
-first timestep of leading spacing, t_0 = 950, √ᾱ = 0.08, at which the coarse shape is still there: measured here on two
-clips, w = 1, T = 20, it has 11 times the error of DDIM inversion (0.52, 0.048), while a trailing chain begins at t = 999,
-√ᾱ = 5e-5, and is text-only generation (2.4). There strength = 0.95 begins at t_0 = 949 (0.51).
+first timestep of leading spacing, t_0 = 950, √ᾱ = 0.08, at which the coarse shape is still there: here, on two
+clips, w = 1, T = 20, it has 11 times the error of DDIM inversion (0.52, 0.048); a trailing chain begins at t = 999,
+√ᾱ = 5e-5: that is text-only generation (2.4). There strength = 0.95 begins at t_0 = 949 (0.51).
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ takes the estimate at the latent that is:
 guidance_scale of the inversion: 1 (Mokady et al.: larger ones leave the Gaussian), whatever w the sampling then has.
 refinements: 0 as published; n repeats the update n times with the estimate at the x_t just found, ε̂(x_t, t): its fixed
 point is the exact inverse of the sampler's step (as in ReNoise, Garibi et al. 2024, arXiv 2403.14602). Where a chain
-begins at ᾱ_T = 0 (trailing spacing) its first step has no such inverse: the map is x_t = ε̂(x_t, T), which is x_t itself.
+begins at ᾱ_T = 0 (trailing spacing) its first step has no such inverse: x_t = ε̂(x_t, T) holds for nearly any x_t.
 Two clips, w = 1, T = 20: error 0.048 with leading spacing, 0.0002 with 2 refinements; 0.38 and 0.30 with trailing.
 Thresholding of x̂_0 is left out on the way up: it has no inverse.
 """

@@ -92,6 +92,17 @@ def test_null_text_counts_its_calls_and_stops_where_the_error_is_small(control):
     assert early.model_calls == 4 + 4 * (1 + 1 + 1)
 
 
+def test_a_clip_that_stops_early_keeps_its_null(control):
+    """The threshold lies between the two clips' first errors: one stops at once, the other goes on."""
+    options = {"inner_steps": 3, "rate": 0.1, "threshold_growth": 0.0}
+    first = run(NullText(threshold=0.0, **options), control, 4.0, steps=1).history.rows[0]["loss"]
+    low, high = (first.index(value) for value in sorted(first))
+    history = run(NullText(threshold=sum(first) / 2, **options), control, 4.0, steps=1).history
+    losses = [row["loss"] for row in history.rows]
+    assert losses[0][low] == losses[1][low]
+    assert losses[0][high] > losses[1][high]
+
+
 def test_rate_and_threshold_at_the_published_length():
     method = NullText()
     assert method.rate_at(10, 50) == pytest.approx(1e-2 * (1 - 10 / 100))
