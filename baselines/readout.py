@@ -6,8 +6,8 @@ In the guided steps, ŷ_t = h(features of ε_θ(x_t, t, c), t) estimates f(x_0) 
 
 then the sampler's own step from the new x_t. The optimiser is made anew in each guided step, with weight decay 0 (both
 as in the authors' sampling code), so its moments are those of one gradient, the bias correction cancels, and the step
-is the closed form above: the sign of the gradient times lr, whatever the scale of L. ε is 1e-12, not 1e-8: L is a mean
-over a clip, so a gradient of ours can be as small as 1e-8.
+is the closed form above: the sign of the gradient times lr, whatever the scale of L (ε is AdamW's 1e-8; the median |g|
+of the embedded model was measured between 1e-5 for structure and 1e-2 for intensity).
 Defaults of the paper's spatial controls: lr 2e-2, guided in the first half of the steps, one update a step.
 L is the control's own distance; what a head does not smooth is smoothed by the control. Two calls of the network a
 guided step: the conditional one that is read (half of a CFG call; the paper reads both halves), and the sampler's.
@@ -35,7 +35,7 @@ from ditto.models.base import MusicModel
 from ditto.sampling import Sampler
 from ditto.types import Condition, Generation, History, UserError
 
-EPSILON = 1e-12
+EPSILON = 1e-8
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,7 @@ def test_a_guided_step_is_one_step_of_a_fresh_adamw():
     generated(method, control, sampler=Watched(steps=10, guidance_scale=2.0))
     heads, t = load_heads(Path(weights()), toy()), SAMPLER.levels(toy().schedule)[0].t
     x_t = x_T.clone().requires_grad_()
-    optimizer = torch.optim.AdamW([x_t], lr=0.05, weight_decay=0.0, eps=1e-12)
+    optimizer = torch.optim.AdamW([x_t], lr=0.05, weight_decay=0.0)
     readout_loss(toy(), heads, control, x_t, t, toy().encode(PROMPTS)).sum().backward()
     optimizer.step()
     torch.testing.assert_close(seen[0], x_t.detach(), atol=1e-6, rtol=0)
