@@ -11,7 +11,7 @@ from baselines.readout_accuracy import accuracy, draw_picture, from_mean, hits, 
 from baselines.readout_controls import estimate
 from baselines.readout_heads import embed_time, read
 from baselines.readout_training import ExampleData, ReadoutTraining, condition_of, draw, head_losses
-from baselines.readout_weights import export, load_heads
+from baselines.readout_weights import PACKAGED, export, load_heads
 from ditto.models.embedded import load
 from ditto.types import UserError
 from tests.control_cases import toy
@@ -122,3 +122,10 @@ def test_perfect_heads_have_no_error_and_constants_are_the_best_constants() -> N
     assert majority(y_NPT).mean().item() == pytest.approx(50)
     assert hits(y_NPT, y_NPT.flip(0)).tolist() == pytest.approx([100 / 3] * 2)
     assert from_mean(torch.tensor([[1.0, 3.0], [1.0, 3.0]])).tolist() == [1, 1]
+
+
+def test_the_packaged_heads_are_those_of_the_packaged_base() -> None:
+    model = load(precision="float32")
+    heads = load_heads(PACKAGED, model)
+    assert heads.config["mfccs"] == 19
+    assert sum(file.stat().st_size for file in PACKAGED.iterdir()) < 4 * 2**20
