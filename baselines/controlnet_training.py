@@ -31,17 +31,26 @@ class ControlNetTraining(DenoiserTraining):
     """Lightning module: `network` is the branch, `base` the frozen model (not part of the state, nor of its average).
 
     base: folder of exported weights (null: those shipped). drop, partial: see `mask_at_random`; 0.25 leaves both
-    controls to about half of the clips and none to one in sixteen.
+    controls to about half of the clips and none to one in sixteen. new_layers: their learning rate over that of the
+    copied encoder. Times lean further to the noisy side than the base's own (`time_mean`, `time_std`): level and tune
+    are decided there. With the base's times, 470 steps of 16 clips and one rate for all, both controls together lowered
+    the validation loss by 1 % only.
     """
 
     def __init__(
-        self, base: str | None = None, lr: float = 5e-4, drop: float = 0.25, partial: float = 0.3, **options: Any
+        self,
+        base: str | None = None,
+        lr: float = 5e-4,
+        new_layers: float = 3.0,
+        drop: float = 0.25,
+        partial: float = 0.3,
+        **options: Any,
     ) -> None:
         model = load(base, precision="float32")  # the copy is trained in full precision
         super().__init__(ControlBranch(model.network), lr, skip_scale=model.skip_scale, **options)
         self.mean_F.copy_(model.mean_F)
         self.sigma.copy_(model.sigma)
-        self.drop, self.partial = drop, partial
+        self.drop, self.partial, self.new_layers = drop, partial, new_layers
         self._base = (model,)  # in a tuple, so that it is not registered
         self.weights_hash = model.weights_hash
 
@@ -65,6 +74,15 @@ class ControlNetTraining(DenoiserTraining):
         with torch.autocast(x_t.device.type, enabled=False):
             text = (text[0].to(dtype), text[1], text[2].to(dtype))
             return frozen(x_t.to(dtype), t_B, *text, residuals.to(dtype))
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        named = list(self.network.named_parameters())
+        copied, new = ([p for name, p in named if name.startswith("encoder.") == old] for old in (True, False))
+        groups: list[dict[str, Any]] = [
+            {"params": copied},
+            {"params": new, "lr": self.lr * self.new_layers, "lr_scale": self.new_layers},
+        ]
+        return torch.optim.AdamW(groups, self.lr, betas=(0.9, 0.99), weight_decay=self.weight_decay)
 
     def training_step(self, batch: dict[str, Any], step: int) -> Tensor:
         controls = mask_at_random(self.controls(batch), self.drop, self.partial)
