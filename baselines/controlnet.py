@@ -13,12 +13,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
 
 from torch import Tensor, nn
 
 from baselines.controlnet_branch import ControlBranch, Controls, FrameControl
 from baselines.controlnet_controls import of_task
-from baselines.controlnet_weights import load_branch
+from baselines.controlnet_weights import PACKAGED, load_branch
 from ditto.controls.base import Control
 from ditto.memory import count_calls
 from ditto.method import generate
@@ -79,6 +81,7 @@ def _fitted(control: FrameControl, batch: int) -> FrameControl:
 class ControlNet:
     """Sample from the given x_T with the control branch. weights: a folder, or null for those shipped."""
 
+    packaged: ClassVar[Path] = PACKAGED
     weights: str | None = None
 
     def __call__(

@@ -19,6 +19,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -45,6 +46,7 @@ class Readout:
     UndefinedTask for controls that no head reads; UserError where there are no heads for the model.
     """
 
+    packaged: ClassVar[Path] = PACKAGED
     weights: str | None = None
     lr: float = 2e-2
     guided_interval: Sequence[float] = (0.0, 0.5)

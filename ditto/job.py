@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import pydoc
 import sys
 import time
 import traceback
@@ -86,7 +87,9 @@ def identity(cfg: DictConfig, clips: list[ClipRequest], weights_hash: str = "") 
     kept = {key: value for key, value in _plain(unset).items() if key not in _LEFT_OUT}
     wanted = [[clip.prompt, clip.seed] for clip in clips]
     files = {name: _file_hash(name) for name in sorted(set(_files(kept["task"])))}
-    return {**kept, "clips": wanted, "weights": weights_hash, "files": files}
+    same = {**kept, "clips": wanted, "weights": weights_hash, "files": files}
+    trained = _trained_parts(kept["method"])
+    return {**same, "method_weights": trained} if trained else same
 
 
 def describe(outcome: Outcome) -> str:
@@ -208,6 +211,14 @@ def _files(value: Any) -> Iterator[str]:
             yield from _files(item)
     elif isinstance(value, str) and "." in value and len(value) < 1000 and Path(value).is_file():
         yield value
+
+
+def _trained_parts(method: Mapping[str, Any]) -> dict[str, str]:
+    """The weights that a method brings along: those in its option `weights`, or in its class's `packaged` folder."""
+    if "weights" not in method:
+        return {}
+    folder = Path(method["weights"] or getattr(pydoc.locate(method["_target_"]), "packaged", ""))
+    return {path.name: _file_hash(str(path)) for path in sorted(folder.glob("*.safetensors"))}
 
 
 def _file_hash(name: str) -> str:

@@ -171,3 +171,28 @@ def _first_clip(folder, process):
         assert process.poll() is None, "the run ended before it was killed"
         time.sleep(0.05)
     raise AssertionError("no clip was finished within two minutes")
+
+
+def test_retrained_weights_of_a_method_make_another_run(tmp_path):
+    from hydra import compose, initialize_config_dir
+    from hydra.core.hydra_config import HydraConfig
+    from omegaconf import open_dict
+
+    from ditto.job import identity
+    from ditto.run import CONF
+
+    def made(*overrides):
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            cfg = compose("run", ["model=toy", *overrides], return_hydra_config=True)
+        HydraConfig.instance().set_config(cfg)
+        with open_dict(cfg):
+            del cfg["hydra"]
+        return identity(cfg, [])
+
+    assert "readout.safetensors" in made("method=readout")["method_weights"]
+    assert "method_weights" not in made("method=freedom")
+    hashes = []
+    for content in ("one", "another"):
+        (tmp_path / "heads.safetensors").write_text(content)
+        hashes.append(made("method=readout", f"method.weights={tmp_path}")["method_weights"]["heads.safetensors"])
+    assert hashes[0] != hashes[1]
