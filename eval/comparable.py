@@ -12,51 +12,23 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
-import pandas as pd
-from omegaconf import OmegaConf
-
-from ditto.run_directory import read_json
-from ditto.runs import load_runs
 from ditto.types import UserError
-from eval.asked import Asked, differences, flat
+from eval.asked import Asked, differences
+from eval.candidates import Candidate, candidates
 from eval.finished import BESIDE, Finished
 
 PROMPTS = ("prompt", "prompts_file", "prompts_split", "prompts_offset", "seed")
 SHARED = (*PROMPTS, "frames", "precision", "sampler", "task.control")
 
 
-@dataclass(frozen=True)
-class Candidate:
-    """One finished run: what it says it is, its resolved options and its clips, failed ones included."""
-
-    path: Path
-    task: str
-    named: str
-    rows: pd.DataFrame
-
-    @cached_property
-    def config(self) -> dict[str, Any]:
-        """Dotted option -> value, of the run's config.yaml."""
-        file = self.path / "config.yaml"
-        return flat(OmegaConf.to_container(OmegaConf.load(file))) if file.exists() else {}
-
-    @property
-    def key(self) -> tuple[Any, ...]:
-        """Clips and weights: equal for runs that may be compared."""
-        weights = (read_json(self.path / "environment.json") or {}).get("weights", "unknown")
-        return weights, tuple(self.rows[["clip", "prompt", "seed"]].itertuples(index=False, name=None))
-
-
 def collect(options: dict[str, Any]) -> list[Finished]:
     """The runs that make up the table; what is left out or missing is printed to stderr with its reason."""
     asked = Asked(options["experiment"])
     matched: dict[tuple[str, str], list[Candidate]] = {}
-    for one in candidates(options):
+    for one in first_clips(options):
         method, why = name_of(one, asked, options["methods"])
         if method is not None:
             matched.setdefault((one.task, method), []).append(one)
@@ -73,16 +45,12 @@ def collect(options: dict[str, Any]) -> list[Finished]:
     return kept
 
 
-def candidates(options: dict[str, Any]) -> Iterator[Candidate]:
+def first_clips(options: dict[str, Any]) -> Iterator[Candidate]:
     """The finished runs of the asked tasks and model, cut to their first n clips; smaller ones are left out."""
-    runs, n = load_runs(options["runs"]), options["n"]
-    if runs.empty:
-        return
-    chosen = runs[(runs["model"] == options["model_name"]) & runs["task"].isin(options["tasks"])]
-    for (path, task, method), rows in chosen.groupby(["path", "task", "method"]):
-        first = rows.sort_values("clip").head(n)
-        if len(first) == n:
-            yield Candidate(Path(str(path)), str(task), str(method), first)
+    n = options["n"]
+    for one in candidates(options):
+        if len(one.rows) >= n:
+            yield replace(one, rows=one.rows.head(n))
 
 
 def name_of(one: Candidate, asked: Asked, methods: list[str]) -> tuple[str | None, str]:

@@ -1,9 +1,10 @@
 """The rates that the search on the validation split found: `python -m eval.tuning runs=runs`.
 
 Score of a rate: mean over the task's metrics of (mean over clips) / (mean over the text-only clips beside them), an
-accuracy counted as what is missing to 100 %; lower is better, 1 is text-only. For each method and task the rate
-of the lowest score is chosen, among those whose clips all have a result and whose level is that of text-only within
-`level_db` (mean over clips of the RMS in dB of the generated waves; a guard against broken sound, no more).
+accuracy counted as what is missing to 100 %; lower is better, 1 is text-only. For each method and task the gentlest
+rate is chosen whose score is within `tolerance` of the lowest, among the rates under the first that breaks the chain:
+one with a clip without a result, with a level further than `level_db` from text-only's (mean of the clips' RMS in dB
+as generated), or with a score of 2 or more. Beyond it guidance overshoots, and a good score there is luck.
 
 Only runs on the validation split count; of the runs of one method and task, those that differ in nothing but the rate:
 the largest such group, the newest of equals. Rows of <results>/tuning.csv: one per method, task, rate and metric.
@@ -18,6 +19,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +31,11 @@ from omegaconf import DictConfig, OmegaConf
 
 from ditto.runs import load_runs
 from ditto.types import UserError
+from eval.candidates import largest
 from eval.finished import Finished
 
 BEGIN, END = "# --- found by python -m eval.tuning; do not edit ---", "# --- end ---"
+DIVERGED = 2.0  # twice the error of text-only
 COMPARED = ("sampler", "task", "frames", "precision", "prompts_n", "prompts_offset", "seed")
 COLUMNS = ["method", "task", "rate", "metric", "value", "text_only", "score", "level_db", "n", "chosen", "edge"]
 
@@ -48,7 +52,7 @@ class Trial:
     group: str  # equal for runs that differ in the rate alone
 
     def broken(self, level_db: float) -> bool:
-        return self.run.failed > 0 or not math.isfinite(self.score) or not abs(self.level_db) <= level_db
+        return self.run.failed > 0 or not self.score < DIVERGED or not abs(self.level_db) <= level_db
 
 
 def trials(runs: pd.DataFrame, options: Mapping[str, Any]) -> Iterator[Trial]:
@@ -96,21 +100,18 @@ def _decibel(file: Path) -> float:
 
 def search(found: list[Trial]) -> list[Trial]:
     """One trial a rate, of the largest group (the newest of equals); says which runs were left out."""
-    groups: dict[str, dict[float, Trial]] = defaultdict(dict)
-    for trial in sorted(found, key=lambda one: one.run.finished):
-        groups[trial.group][trial.rate] = trial
-    best = max(groups.values(), key=lambda rates: (len(rates), max(t.run.finished for t in rates.values())))
-    others = [t.run.path.name for rates in groups.values() if rates is not best for t in rates.values()]
-    if others:
-        print(f"left out, of other options: {', '.join(sorted(others))}", file=sys.stderr)
-    return [best[rate] for rate in sorted(best)]
+    kept = largest(found, group=lambda one: one.group, key=lambda one: one.rate, made=lambda one: one.run)
+    return sorted(kept, key=lambda one: one.rate)
 
 
-def choose(found: list[Trial], level_db: float) -> tuple[Trial | None, bool]:
-    """The trial of the lowest score (the lowest rate of equals), and whether it lies at an edge of the rates tried."""
-    sound = [trial for trial in found if not trial.broken(level_db)]
-    best = min(sound, key=lambda one: one.score, default=None)
-    return best, best is not None and best.rate in (found[0].rate, found[-1].rate)
+def choose(found: list[Trial], level_db: float, tolerance: float) -> tuple[Trial | None, bool]:
+    """The chosen trial of those sorted by rate, and whether the lowest score lies at an edge of the rates tried."""
+    sound = list(takewhile(lambda one: not one.broken(level_db), found))
+    if not sound:
+        return None, False
+    best = min(sound, key=lambda one: one.score)
+    gentlest = next(one for one in sound if one.score <= best.score + tolerance)
+    return gentlest, best.rate in (found[0].rate, found[-1].rate)
 
 
 def table(runs: pd.DataFrame, options: Mapping[str, Any]) -> pd.DataFrame:
@@ -123,19 +124,19 @@ def table(runs: pd.DataFrame, options: Mapping[str, Any]) -> pd.DataFrame:
             f"no finished run of {', '.join(options['options'])} on the {options['split']} split in {options['runs']}: "
             "python -m ditto.run -m +experiment=tune_guidance"
         )
-    rows = [row for pair in sorted(by_pair) for row in _rows(search(by_pair[pair]), options["level_db"])]
+    rows = [row for pair in sorted(by_pair) for row in _rows(search(by_pair[pair]), options)]
     return pd.DataFrame(rows, columns=[*COLUMNS, "model", "device", "commit", "weights", "run"])
 
 
-def _rows(found: list[Trial], level_db: float) -> Iterator[dict[str, Any]]:
-    best, edge = choose(found, level_db)
+def _rows(found: list[Trial], options: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    best, edge = choose(found, options["level_db"], options["tolerance"])
     where = f"{found[0].run.method} on {found[0].run.task}"
     if best is None:
         print(f"warning: {where}: no rate made sound clips; its default stays", file=sys.stderr)
     elif best.score >= 1:
         print(f"warning: {where}: no rate is better than text-only", file=sys.stderr)
     elif edge:
-        print(f"warning: {where}: the best rate, {best.rate:g}, is at the edge of the grid", file=sys.stderr)
+        print(f"warning: {where}: the best rate is at the edge of the grid", file=sys.stderr)
     for trial in found:
         chosen = trial is best
         for metric, (value, text_only) in trial.values.items():

@@ -90,7 +90,7 @@ def test_warns_at_the_edge_and_where_nothing_helps(tmp_path, capsys):
     make_run(tmp_path, 1.0, {"structure_mse": (0.5, 0.4)}, task="structure")
     assert chosen(tmp_path)["freedom", "intensity"] == 0.2
     warnings = capsys.readouterr().err
-    assert "freedom on intensity: the best rate, 0.2, is at the edge" in warnings
+    assert "freedom on intensity: the best rate is at the edge" in warnings
     assert "freedom on structure: no rate is better than text-only" in warnings
 
 
@@ -98,6 +98,16 @@ def test_warns_at_the_edge_and_where_nothing_helps(tmp_path, capsys):
 def test_a_rate_whose_sound_is_broken_is_not_chosen(tmp_path, fault):
     intensity(tmp_path, {0.1: 30.0, 0.2: 20.0})
     intensity(tmp_path, {0.5: 1.0}, **fault)
+    assert chosen(tmp_path) == {("freedom", "intensity"): 0.2}
+
+
+def test_the_gentlest_of_nearly_equal_rates_is_chosen(tmp_path):
+    intensity(tmp_path, {0.1: 30.0, 0.2: 9.0, 0.5: 6.0, 1.0: 8.0})  # scores 0.75, 0.225, 0.15, 0.2
+    assert chosen(tmp_path) == {("freedom", "intensity"): 0.2}
+
+
+def test_what_lies_beyond_a_rate_that_diverged_is_luck(tmp_path):
+    intensity(tmp_path, {0.1: 30.0, 0.2: 20.0, 0.5: 100.0, 1.0: 1.0})
     assert chosen(tmp_path) == {("freedom", "intensity"): 0.2}
 
 
@@ -146,8 +156,8 @@ def rate_and_id(cfg):
 @pytest.mark.parametrize("method", ["guidance_gradients", "freedom", "readout"])
 def test_a_tuned_value_reaches_the_method_and_the_identity_of_its_task_alone(method):
     plain = composed(f"method={method}", "task=intensity")
-    tuned = composed(f"method={method}", "task=intensity", f"+tuned.{method}.rate.intensity=0.077")
-    other = composed(f"method={method}", "task=intensity", f"+tuned.{method}.rate.melody=0.077")
+    tuned = composed(f"method={method}", "task=intensity", f"++tuned.{method}.rate.intensity=0.077")
+    other = composed(f"method={method}", "task=intensity", f"++tuned.{method}.rate.melody=0.077")
     assert rate_and_id(tuned)[0] == 0.077
     assert rate_and_id(tuned)[1] != rate_and_id(plain)[1]
     assert rate_and_id(other) == rate_and_id(plain)
