@@ -13,10 +13,9 @@ from typing import Any
 import pandas as pd
 
 from eval.orders import Order, better_is_higher, compare, reported
+from eval.page import figure, number, table_lines, write_block
 from eval.readme import provenance
 
-BEGIN, END = "<!-- methods:begin -->", "<!-- methods:end -->"
-NEW_PAGE = f"# Every method on every task\n\n{BEGIN}\n{END}\n\n## What the figures mean\n"
 SOUND = ("fad_ratio", "tag_score")
 COST = ("seconds_per_clip", "seconds_per_step", "steps", "model_calls", "peak_memory_gib")
 LABELS = {
@@ -31,11 +30,8 @@ LABELS = {
 
 def write_page(table: pd.DataFrame, options: dict[str, Any], path: Path) -> None:
     """Rewrite the generated part of the page, or begin one."""
-    text = path.read_text() if path.exists() else NEW_PAGE
-    if BEGIN not in text or END not in text:
-        text += f"\n{BEGIN}\n{END}\n"
-    head, tail = text.split(BEGIN)[0], text.split(END)[1]
-    path.write_text(head + BEGIN + "\n" + "\n".join(generated(table, options)) + "\n" + END + tail)
+    ending = "\n## What the figures mean\n"
+    write_block(path, "methods", generated(table, options), "Every method on every task", ending)
 
 
 def generated(table: pd.DataFrame, options: dict[str, Any]) -> list[str]:
@@ -61,27 +57,23 @@ def task_table(rows: pd.DataFrame, task: str, options: dict[str, Any]) -> list[s
     columns = [name for name in (*options["controls"][task], *SOUND, *COST) if name in rows.index.levels[1]]
     methods = [name for name in options["methods"] if name in rows.index.levels[0]]
     best = {name: _best(rows, name) for name in columns}
-    lines = ["| method | " + " | ".join(map(_heading, columns)) + " | n |", "|---|" + "---|" * (len(columns) + 1)]
-    for method in methods:
-        cells = [_cell(rows, method, name, best[name]) for name in columns]
-        lines.append(f"| {method} | " + " | ".join(cells) + f" | {_count(rows, method)} |")
-    return lines
+    cells = [[m, *(_cell(rows, m, name, best[name]) for name in columns), _count(rows, m)] for m in methods]
+    return table_lines(["method", *map(_heading, columns), "n"], cells)
 
 
 def order_table(orders: Iterable[Order]) -> list[str]:
     """One line for every metric of a task that both have for two methods or more."""
-    lines = [
+    said = (
         "Best first, for the methods that both have. Kendall's τ and Spearman's ρ from three methods on. Pairs in the "
-        "other order: ours first; in brackets those whose 95 % intervals overlap here.\n",
-        "| task | metric | paper | here | τ | ρ | pairs in the other order |",
-        "|---|---|---|---|---|---|---|",
-    ]
+        "other order: ours first; in brackets those whose 95 % intervals overlap here.\n"
+    )
+    lines = []
     for one in orders:
         pairs = [*one.clear, *(f"({pair})" for pair in one.unclear)]
-        ranks = [_number(one.kendall), _number(one.spearman)]
-        cells = [one.task, one.metric, ", ".join(one.paper), ", ".join(one.ours), *ranks, ", ".join(pairs) or "none"]
-        lines.append("| " + " | ".join(cells) + " |")
-    return lines
+        ranks = [number(one.kendall), number(one.spearman)]
+        found = [", ".join(names) for names in (one.paper, one.ours)]
+        lines.append([one.task, one.metric, *found, *ranks, ", ".join(pairs) or "none"])
+    return [said, *table_lines(["task", "metric", "paper", "here", "τ", "ρ", "pairs in the other order"], lines)]
 
 
 def _heading(name: str) -> str:
@@ -101,8 +93,7 @@ def _cell(rows: pd.DataFrame, method: str, name: str, best: float) -> str:
     if (method, name) not in rows.index:
         return "1" if (method, name) == ("text_only", "fad_ratio") else ""
     one = rows.loc[(method, name)]
-    shown = f"**{_number(one['value'])}**" if one["value"] == best and method != "text_only" else _number(one["value"])
-    return shown if math.isnan(one["low"]) else f"{shown} [{_number(one['low'])}, {_number(one['high'])}]"
+    return figure(one["value"], one["low"], one["high"], best=one["value"] == best and method != "text_only")
 
 
 def _count(rows: pd.DataFrame, method: str) -> str:
@@ -110,7 +101,3 @@ def _count(rows: pd.DataFrame, method: str) -> str:
     of = rows.loc[method]
     failed = int(of["value"].get("failed", 0))
     return f"{int(of['n'].max())}" + (f" ({failed} failed)" if failed else "")
-
-
-def _number(value: float) -> str:
-    return "" if math.isnan(value) else f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
