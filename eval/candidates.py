@@ -82,3 +82,17 @@ def largest(
     if others:
         print(f"left out, of other options: {', '.join(sorted(others))}", file=sys.stderr)
     return list(best.values())
+
+
+def consistent(
+    runs: Iterable[T],
+    same: Callable[[T], Hashable],
+    own: Callable[[T], Hashable],
+    key: Callable[[T], Hashable],
+    made: Callable[[T], Finished],
+) -> list[T]:
+    """The largest group equal in `same`; of each method in it, the runs with those `own` options that have most keys."""
+    group = largest(runs, same, lambda one: (made(one).method, key(one), own(one)), made)
+    methods = dict.fromkeys(made(one).method for one in group)
+    of = {method: [one for one in group if made(one).method == method] for method in methods}
+    return [one for several in of.values() for one in largest(several, own, key, made)]

@@ -24,13 +24,14 @@ from omegaconf import DictConfig, OmegaConf
 
 from ditto.types import UserError
 from eval.asked import Asked, differences
-from eval.candidates import Candidate, candidates, largest
+from eval.candidates import Candidate, candidates, consistent
 from eval.inversion_page import write_page
 from eval.sets import Row, mean_row
 
 SCALE = "sampler.guidance_scale"
 FITTING = ("sampler", "frames", "task.control")  # what makes a run one of the experiment
 SAME = ("sampler", "frames", "precision", "task")
+FREE = (SCALE, "sampler.steps")  # among these
 COSTS = {"steps": "steps", "seconds_per_clip": "seconds", "model_calls": "model_calls"}
 
 
@@ -55,16 +56,13 @@ def collect(options: dict[str, Any]) -> dict[int, list[Candidate]]:
 
 def choose(found: list[Candidate], methods: list[str]) -> list[Candidate]:
     """The largest group that agrees in all but method and scale, in the order of the methods and scales."""
-    same = largest(
+    kept = consistent(
         found,
-        group=lambda one: (one.key, one.options(SAME, but=[SCALE])),
-        key=lambda one: (one.named, scale(one), one.options(["method"])),
+        same=lambda one: (one.key, one.options(SAME, but=[SCALE])),
+        own=lambda one: one.options(["method"]),
+        key=scale,
         made=lambda one: one.made,
     )
-    kept = []
-    for method in methods:
-        several = [one for one in same if one.named == method]
-        kept += largest(several, lambda one: one.options(["method"]), scale, lambda one: one.made)
     return sorted(kept, key=lambda one: (methods.index(one.named), scale(one)))
 
 
@@ -96,8 +94,8 @@ def _figures(one: Candidate, metrics: list[str]) -> Iterator[Row]:
 
 
 def _unlike(one: Candidate, asked: Asked) -> list[str]:
-    """How a run's sampler (but for the scale), length and recordings differ from the experiment's."""
-    had = {name: value for name, value in one.config.items() if name != SCALE}
+    """How a run's sampler (but for scale and steps), length and recordings differ from the experiment's."""
+    had = {name: value for name, value in one.config.items() if name not in FREE}
     return differences(had, asked.of(one.task, one.named), FITTING)
 
 

@@ -2,7 +2,8 @@
 
 Finished runs of `+experiment=table10`: B samples of a stochastic sampler from the x_T* of a DITTO run, and from noise
 that was not optimised; with and without FreeDoM; with the clip's prompt and with random ones. Of the runs of one task,
-those count that agree in clips, weights, samples, sampler and source of x_T*, the largest such group.
+those count that agree in clips, weights, samples, sampler, source of x_T* and each method's own options, the largest
+such group.
 Rows of <results>/reuse.csv, one for each task, method, prompts and noise:
 
   value, low, high   the loss: mean over the samples of a clip (history.json), then over the n clips without failure;
@@ -25,7 +26,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from ditto.run_directory import read_json
 from ditto.types import UserError
-from eval.candidates import Candidate, candidates, largest
+from eval.candidates import Candidate, candidates, consistent
 from eval.reuse_page import write_page
 from eval.sets import Row, mean_row
 
@@ -67,9 +68,10 @@ def collect(options: dict[str, Any]) -> list[Reused]:
 def choose(found: list[Candidate]) -> list[Reused]:
     """The largest group of one task; a run from fresh noise belongs to every source's."""
     sources = {_source(one) for one in found} - {""} or {""}
-    return largest(
+    return consistent(
         [Reused(one, source) for one in found for source in sources if _source(one) in ("", source)],
-        group=lambda one: (one.run.key, one.run.options(SAME), one.source),
+        same=lambda one: (one.run.key, one.run.options(SAME), one.source),
+        own=lambda one: one.run.options(["method"], but=["method.prompts", "method.run"]),
         key=lambda one: one.key,
         made=lambda one: one.run.made,
     )

@@ -77,3 +77,10 @@ def test_the_page_has_the_ratio_the_papers_figure_and_what_is_written_by_hand(tm
     order = next(line for line in text.splitlines() if line.startswith("| intensity | loss"))
     ours = "reuse_freedom fixed, reuse_freedom random, reuse fixed, reuse random"
     assert f"| {ours} | 0.667 | 0.8 | reuse_freedom random before reuse fixed" in order.replace("(", "")
+
+
+def test_one_rate_for_all_runs_of_freedom(tmp_path):
+    made(tmp_path, [[1.0]], "reuse_freedom")
+    made(tmp_path, [[2.0]], "reuse_freedom", "random")
+    made(tmp_path, [[9.0]], "reuse_freedom", when=8.0, **{"method.freedom.rate": 7.0})
+    assert set(figures(tmp_path).values()) == {1.0, 2.0}
