@@ -91,7 +91,7 @@ def consistent(
     key: Callable[[T], Hashable],
     made: Callable[[T], Finished],
 ) -> list[T]:
-    """The largest group equal in `same`; of each method in it, the runs with those `own` options that have most keys."""
+    """The largest group equal in `same`; of each method in it, the runs with the `own` options that have most keys."""
     group = largest(runs, same, lambda one: (made(one).method, key(one), own(one)), made)
     methods = dict.fromkeys(made(one).method for one in group)
     of = {method: [one for one in group if made(one).method == method] for method in methods}
