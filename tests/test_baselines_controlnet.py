@@ -298,4 +298,4 @@ def test_the_packaged_weights_follow_both_controls_better_than_the_prompt_alone(
         )
     )
     assert own["intensity_mse"].mean() < 0.85 * text["intensity_mse"].mean()
-    assert own["melody_accuracy"].mean() > text["melody_accuracy"].mean() + 10
+    assert own["melody_accuracy"].mean() > text["melody_accuracy"].mean() + 25
