@@ -28,9 +28,10 @@ def save_picture(table: pd.DataFrame, options: dict[str, Any], path: Path) -> No
     axes = list(figure.subplots(lines, columns, squeeze=False, sharey=True).flat)
     handles: dict[str, Any] = {}
     for ax, task in zip(axes, tasks, strict=False):
-        handles |= panel(ax, points(table, task, options["controls"][task][0]), styles)
+        metric = options["controls"][task][0]
+        handles |= panel(ax, floored(points(table, task, metric), metric), styles)
         ax.set_title(task.replace("_", " + "), fontsize=11)
-        _label(ax, options["controls"][task][0])
+        _label(ax, metric)
     for ax in axes[len(tasks) :]:
         ax.axis("off")
     names = [method for method in options["methods"] if method in handles]
@@ -61,6 +62,14 @@ def points(table: pd.DataFrame, task: str, metric: str) -> pd.DataFrame:
     return rows[rows["metric"] == metric].join(fad, rsuffix="_fad", how="inner")
 
 
+def floored(found: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Errors under a thousandth of the largest drawn there: masking's is 0, which a logarithmic axis does not have."""
+    if better_is_higher(metric):
+        return found
+    columns = ["value", "low", "high"]
+    return found.assign(**found[columns].clip(lower=found["value"].max() / 1000))
+
+
 def panel(ax: Axes, found: pd.DataFrame, styles: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """Draw the points; a handle of each method for the legend."""
     handles = {}
@@ -87,6 +96,6 @@ def _label(ax: Axes, metric: str) -> None:
         ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
         ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         ax.xaxis.set_minor_formatter(NullFormatter())
-        ax.set_xlabel(f"← {name} (lower is better)")
+        ax.set_xlabel(f"← {name} (lower is better; 0 at the left)")
     ax.set_ylabel("FAD (lower is better)")
     ax.grid(alpha=0.25)

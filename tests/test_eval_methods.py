@@ -198,3 +198,12 @@ def test_command_writes_table_page_and_picture(tmp_path, judge, monkeypatch):  #
     assert costs <= set(table[table["method"] == "freedom"]["metric"])
     assert "### intensity" in (tmp_path / "results/methods.md").read_text()
     assert (tmp_path / "results/methods.png").stat().st_size > 10_000
+
+
+def test_an_error_of_zero_has_a_place_on_the_pictures_logarithmic_axis():
+    from eval.methods_picture import floored
+
+    found = pd.DataFrame({"value": [2.0, 0.0], "low": [1.0, 0.0], "high": [3.0, 0.0]}, index=["text_only", "masking"])
+    assert floored(found, "overlap_mse").loc["masking"].tolist() == [0.002] * 3
+    assert floored(found, "overlap_mse").loc["text_only"].tolist() == [2.0, 1.0, 3.0]
+    assert floored(found, "melody_accuracy").equals(found)
