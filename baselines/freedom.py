@@ -21,21 +21,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from baselines.gradient import Guidance, check_rate, guided_sample, per_clip
+from baselines.gradient import Guidance, GuidedMethod, check_rate, per_clip
 from ditto.chain import Hook, StepContext
 from ditto.controls.base import Control
-from ditto.models.base import MusicModel
-from ditto.sampling import Sampler
-from ditto.types import Generation, UserError
+from ditto.types import UserError
 
 
 @dataclass(frozen=True)
-class FreeDoM:
+class FreeDoM(GuidedMethod):
     """rate: 0 is text-only (with repeats = 1); intervals: fractions of the chain; repeats: of each travelled step."""
+
+    title: ClassVar[str] = "FreeDoM"
 
     rate: float = 0.2
     guided_interval: Sequence[float] = (0.3, 0.7)
@@ -50,21 +51,6 @@ class FreeDoM:
             interval = getattr(self, name)
             if len(interval) != 2 or not 0 <= interval[0] <= interval[1] <= 1:
                 raise UserError(f"method.{name}={list(interval)}: give two rising fractions, as in [0.3, 0.7]")
-
-    def __call__(
-        self,
-        model: MusicModel,
-        sampler: Sampler,
-        control: Control,
-        prompts: list[str],
-        x_T: Tensor,
-        *,
-        seeds: Sequence[int],
-        progress: bool = True,
-    ) -> Generation:
-        guidance = Guidance(control, len(x_T))
-        hook = self.hook(control, guidance)
-        return guided_sample("FreeDoM", hook, guidance, model, sampler, prompts, x_T, seeds=seeds, progress=progress)
 
     def hook(self, control: Control, guidance: Guidance | None = None) -> Hook:
         """The update for any sampler and any x_T (the sampler must be given seeds); `guidance` keeps a history."""

@@ -9,8 +9,10 @@ Legend: B clips, C = 1, F mel bins, T frames.
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -65,30 +67,39 @@ class Guidance:
         self.history.rows.append({"step": step, "loss": loss, "gradient_norm": norm, "seconds": seconds})
 
 
-def guided_sample(
-    name: str,
-    hook: Hook,
-    guidance: Guidance,
-    model: MusicModel,
-    sampler: Sampler,
-    prompts: list[str],
-    x_T: Tensor,
-    *,
-    seeds: Sequence[int],
-    progress: bool,
-) -> Generation:
-    """Sample with a hook that uses `guidance`; counts network calls and shows the steps of the chain."""
-    with count_calls(model) as calls, tqdm(total=sampler.steps, desc=name, unit="step", disable=not progress) as bar:
+class GuidedMethod(ABC):
+    """A method that takes gradients in a hook of its own; a new one is `hook`, and a `title` for the progress bar."""
 
-        def shown(context: StepContext) -> Tensor:
-            x_prev = hook(context)
-            bar.update()
-            return x_prev
+    title: ClassVar[str]
 
-        condition = model.encode(prompts)
-        generation = generate(model, sampler, x_T, condition, seeds=seeds, hook=shown, history=guidance.history)
-    generation.history.model_calls = calls.count
-    return generation
+    @abstractmethod
+    def hook(self, control: Control, guidance: Guidance | None = None) -> Hook:
+        """The update of every step, for any sampler and any x_T; `guidance` keeps the history."""
+
+    def __call__(
+        self,
+        model: MusicModel,
+        sampler: Sampler,
+        control: Control,
+        prompts: list[str],
+        x_T: Tensor,
+        *,
+        seeds: Sequence[int],
+        progress: bool = True,
+    ) -> Generation:
+        guidance = Guidance(control, len(x_T))
+        hook, history = self.hook(control, guidance), guidance.history
+        bar = tqdm(total=sampler.steps, desc=self.title, unit="step", disable=not progress)
+        with count_calls(model) as calls, bar:
+
+            def shown(context: StepContext) -> Tensor:
+                x_prev = hook(context)
+                bar.update()
+                return x_prev
+
+            generation = generate(model, sampler, x_T, model.encode(prompts), seeds=seeds, hook=shown, history=history)
+        history.model_calls = calls.count
+        return generation
 
 
 def per_clip(values_B: Tensor, like: Tensor) -> Tensor:

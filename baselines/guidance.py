@@ -25,22 +25,23 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from baselines.gradient import Guidance, check_rate, guided_sample
+from baselines.gradient import Guidance, GuidedMethod, check_rate
 from ditto.chain import Hook, StepContext
 from ditto.controls.base import Control
 from ditto.controls.painting import Painting
-from ditto.models.base import MusicModel
-from ditto.sampling import Sampler
-from ditto.types import Generation, UserError
+from ditto.types import UserError
 
 
 @dataclass(frozen=True)
-class GuidanceGradients:
+class GuidanceGradients(GuidedMethod):
     """rate: η, 0 is text-only (with data_consistency off); data_consistency: auto or off."""
+
+    title: ClassVar[str] = "Guidance Gradients"
 
     rate: float = 100.0
     data_consistency: str = "auto"
@@ -50,30 +51,15 @@ class GuidanceGradients:
         if self.data_consistency not in ("auto", "off"):
             raise UserError(f"method.data_consistency={self.data_consistency}: choose auto or off")
 
-    def __call__(
-        self,
-        model: MusicModel,
-        sampler: Sampler,
-        control: Control,
-        prompts: list[str],
-        x_T: Tensor,
-        *,
-        seeds: Sequence[int],
-        progress: bool = True,
-    ) -> Generation:
-        guidance = Guidance(control, len(x_T))
-        hook = self.hook(control, guidance)
-        return guided_sample(
-            "Guidance Gradients", hook, guidance, model, sampler, prompts, x_T, seeds=seeds, progress=progress
-        )
-
-    def hook(self, control: Control, guidance: Guidance) -> Hook:
-        """The update of every step, for any sampler."""
+    def hook(self, control: Control, guidance: Guidance | None = None) -> Hook:
+        """The update of every step, for any sampler; `guidance` keeps a history."""
         given = [part for part in control.parts() if isinstance(part, Painting)]
         if self.data_consistency == "off":
             given = []
 
         def step(context: StepContext) -> Tensor:
+            nonlocal guidance
+            guidance = guidance or Guidance(control, len(context.x_t))
             at = guidance(context, context.x_t, context.eps_of)
             x_prev = context.step_from(context.x_t, at.eps) - self.rate * at.gradient
             return project(context, x_prev, given) if given else x_prev

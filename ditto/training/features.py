@@ -9,8 +9,6 @@ Training builds the file by itself (minutes a CPU core for ten hours of music); 
 so beforehand. Shapes: N samples, T frames, D columns, K excerpts.
 """
 
-import argparse
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,7 +25,7 @@ from ditto.audio.features import chroma, mfcc, rms_db
 from ditto.controls.melody import Melody
 from ditto.controls.structure import Structure
 from ditto.training.mels import MelCache, build_mels
-from ditto.training.workers import ordered_map
+from ditto.training.workers import ordered_map, prepare_splits
 from ditto.types import UserError
 
 SAMPLE_RATE, HOP = 22050, 256
@@ -106,18 +104,12 @@ def _write(file: BinaryIO, missing: pd.DataFrame, measured: Iterator[np.ndarray]
 
 
 def main() -> int:
-    """Build the features of train and val; user errors are one line and exit code 2."""
-    parser = argparse.ArgumentParser(prog="python -m ditto.training.features", description=__doc__.splitlines()[0])
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: one a core)")
-    workers = max(1, parser.parse_args().workers)
-    try:
-        for split in ("train", "val"):
-            features_TD = build_features(Path(os.environ.get("DITTO_DATA", "data")), split, workers)
-            print(f"{split}: {len(features_TD)} frames")
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    """Build the features of train and val."""
+
+    def build(data_root: Path, split: str, workers: int) -> str:
+        return f"{len(build_features(data_root, split, workers))} frames"
+
+    return prepare_splits("ditto.training.features", (__doc__ or "").splitlines()[0], build)
 
 
 if __name__ == "__main__":

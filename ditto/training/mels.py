@@ -6,8 +6,6 @@ Training builds it by itself; `python -m ditto.training.mels --workers 16` does 
 frame, frames). The row is written after the frames, so a row always describes complete data.
 """
 
-import argparse
-import os
 import sys
 from dataclasses import dataclass
 from functools import cache
@@ -20,7 +18,7 @@ import torch
 from tqdm import tqdm
 
 from ditto.audio.mel import LogMel
-from ditto.training.workers import ordered_map
+from ditto.training.workers import ordered_map, prepare_splits
 from ditto.types import UserError
 
 MEL_BINS = 160
@@ -88,18 +86,13 @@ def _append(missing: pd.DataFrame, folder: Path, store: Path, rows: Path, first:
 
 
 def main() -> int:
-    """Build the caches of train and val; user errors are one line and exit code 2."""
-    parser = argparse.ArgumentParser(prog="python -m ditto.training.mels", description=__doc__.splitlines()[0])
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: one a core)")
-    workers = max(1, parser.parse_args().workers)
-    try:
-        for split in ("train", "val"):
-            cache = build_mels(Path(os.environ.get("DITTO_DATA", "data")), split, workers)
-            print(f"{split}: {len(cache.index)} pieces, {len(cache.frames_TF)} frames")
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    """Build the caches of train and val."""
+
+    def build(data_root: Path, split: str, workers: int) -> str:
+        cache = build_mels(data_root, split, workers)
+        return f"{len(cache.index)} pieces, {len(cache.frames_TF)} frames"
+
+    return prepare_splits("ditto.training.mels", (__doc__ or "").splitlines()[0], build)
 
 
 if __name__ == "__main__":

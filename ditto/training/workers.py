@@ -1,5 +1,8 @@
-"""Work on many files by several processes."""
+"""Work on many files by several processes, and the commands that prepare both splits of the music with it."""
 
+import argparse
+import os
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -7,6 +10,8 @@ from pathlib import Path
 from typing import TypeVar
 
 import torch
+
+from ditto.types import UserError
 
 ResultT = TypeVar("ResultT")
 
@@ -21,3 +26,20 @@ def ordered_map(work: Callable[[Path], ResultT], paths: list[Path], workers: int
     with ProcessPoolExecutor(workers, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
         for start in range(0, len(paths), size):
             yield from pool.map(work, paths[start : start + size])
+
+
+def prepare_splits(prog: str, description: str, build: Callable[[Path, str, int], str]) -> int:
+    """The command `prog`: build(data root, split, workers) for train and val, printing what it says; the exit code.
+
+    User errors are one line and exit code 2.
+    """
+    parser = argparse.ArgumentParser(prog=f"python -m {prog}", description=description)
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: one a core)")
+    workers = max(1, parser.parse_args().workers)
+    try:
+        for split in ("train", "val"):
+            print(f"{split}: {build(Path(os.environ.get('DITTO_DATA', 'data')), split, workers)}")
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
