@@ -10,7 +10,8 @@ from hydra import compose, initialize_config_dir
 
 from ditto.run import CONF
 from ditto.types import UserError
-from eval import finished, main_job, tags
+from eval import finished, main_job, measure, tags
+from eval.measure import Judges
 from eval.paired import Judge
 
 GENRES = ("jazz", "pop", "rock")
@@ -67,7 +68,7 @@ def cell(table, method, metric):
 
 def test_text_only_beside_is_paired(tmp_path, judge):
     make_run(tmp_path, "aaaa")
-    table = main_job.table(finished.collect(options(tmp_path)), judge, tmp_path / "cache")
+    table = main_job.table(finished.collect(options(tmp_path)), Judges(judge, tmp_path / "cache"))
     assert cell(table, "ditto", "intensity_mse")["value"] == pytest.approx(3.0)
     assert cell(table, "text_only", "intensity_mse")["value"] == pytest.approx(41.0)
     row = cell(table, "ditto", "intensity_mse")
@@ -84,7 +85,7 @@ def test_text_only_beside_is_paired(tmp_path, judge):
 
 def test_a_failed_clip_is_counted_and_in_no_mean(tmp_path, judge):
     make_run(tmp_path, "aaaa", failed=1)
-    table = main_job.table(finished.collect(options(tmp_path)), judge, tmp_path / "cache")
+    table = main_job.table(finished.collect(options(tmp_path)), Judges(judge, tmp_path / "cache"))
     assert cell(table, "ditto", "intensity_mse")["value"] == pytest.approx(2.5)
     assert cell(table, "ditto", "intensity_mse")["n"] == 2
     assert cell(table, "ditto", "failed")["value"] == 1
@@ -133,8 +134,8 @@ def test_loss_picture(tmp_path):
 
 def test_command_writes_table_and_picture(tmp_path, judge, monkeypatch):
     make_run(tmp_path / "runs", "aaaa")
-    monkeypatch.setattr(main_job, "load_excerpts", lambda *_, **__: [])
-    monkeypatch.setattr(main_job, "embed_excerpts", lambda *_: ([], embeddings(200, seed=1)))
+    monkeypatch.setattr(measure, "load_excerpts", lambda *_, **__: [])
+    monkeypatch.setattr(measure, "embed_excerpts", lambda *_: ([], embeddings(200, seed=1)))
     main_job.run(options(tmp_path / "runs", f"results={tmp_path}/results", "bootstrap=10"))
     table = pd.read_csv(tmp_path / "results/main_job.csv")
     assert list(table.columns[:7]) == ["task", "method", "metric", "value", "low", "high", "n"]

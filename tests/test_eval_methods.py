@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 
 from ditto.run import CONF
 from ditto.types import UserError
-from eval import comparable, main_job, methods, orders
+from eval import comparable, finished, measure, methods, orders
 from eval.asked import differences, flat
 from eval.methods_page import generated, write_page
 from eval.page import markers
@@ -115,7 +115,7 @@ def test_the_clip_alone_is_judged_not_what_it_is_stitched_to(tmp_path):
     audio = tmp_path / "a" / "audio"
     for file in list(audio.glob("*_s?.flac")):
         (audio / f"{file.stem}.raw.flac").write_bytes(file.read_bytes())
-    one = main_job.collect(
+    one = finished.collect(
         {"runs": tmp_path, "tasks": ["outpainting"], "methods": ["ditto"], "model_name": "embedded"}
     )[0]
     assert all(file.name.endswith(".raw.flac") for file in one.files)
@@ -186,8 +186,8 @@ def test_the_page_keeps_what_is_written_by_hand(tmp_path):
 def test_command_writes_table_page_and_picture(tmp_path, judge, monkeypatch):  # noqa: F811
     made(tmp_path / "runs", "a")
     made(tmp_path / "runs", "b", method="freedom")
-    monkeypatch.setattr(main_job, "load_excerpts", lambda *_, **__: [])
-    monkeypatch.setattr(main_job, "embed_excerpts", lambda *_: ([], embeddings(200, seed=1)))
+    monkeypatch.setattr(measure, "load_excerpts", lambda *_, **__: [])
+    monkeypatch.setattr(measure, "embed_excerpts", lambda *_: ([], embeddings(200, seed=1)))
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose("methods", [f"runs={tmp_path}/runs", f"results={tmp_path}/results", *OPTIONS, "fad_components=1"])
     methods.run(cfg)
