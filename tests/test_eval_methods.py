@@ -192,7 +192,7 @@ def test_command_writes_table_page_and_picture(tmp_path, judge, monkeypatch):  #
         cfg = compose("methods", [f"runs={tmp_path}/runs", f"results={tmp_path}/results", *OPTIONS, "fad_components=1"])
     methods.run(cfg)
     table = pd.read_csv(tmp_path / "results/methods.csv")
-    assert ",".join(table.columns) == ("task,method,metric,value,low,high,n,model,device,commit,weights,run,reference")
+    assert ",".join(table.columns) == "task,method,metric,value,low,high,n,reference,model,device,commit,weights,run"
     assert set(table["method"]) == {"text_only", "ditto", "freedom"}
     costs = {"seconds_per_clip", "seconds_per_step", "model_calls", "peak_memory_gib", "steps", "failed"}
     assert costs <= set(table[table["method"] == "freedom"]["metric"])
