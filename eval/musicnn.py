@@ -13,20 +13,21 @@ Legend: B waves or windows, N samples, T mel frames, F = 96 bands, W windows, D 
 
 from __future__ import annotations
 
+import hashlib
 import json
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-import soxr
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from ditto.types import UserError
+
 SAMPLE_RATE, WINDOW, HOP, BANDS = 16_000, 512, 256, 96
 FRAMES, FRAME_HOP = 187, 92  # 3 s windows every 1.472 s
 DIMENSION = 200
-MIN_SECONDS = 0.5
 WEIGHTS = Path(__file__).parent / "weights"
 
 NAMES = ("msd", "mtt")  # Million Song Dataset tags, with genres; MagnaTagATune tags, with instruments
@@ -83,10 +84,16 @@ def load(name: str = "msd", device: str = "cpu") -> MusicNN:
     """The converted tagger of this name (see NAMES)."""
     path = WEIGHTS / f"musicnn_{name}.safetensors"
     if name not in NAMES or not path.exists():
-        raise ValueError(f"no musicnn weights '{name}' at {path}: choose one of {', '.join(NAMES)}")
+        raise UserError(f"no musicnn weights '{name}' at {path}: choose one of {', '.join(NAMES)}")
     model = MusicNN()
     model.load_state_dict(load_file(path))
     return model.to(device)
+
+
+@lru_cache(maxsize=4)
+def weights_hash(name: str) -> str:
+    """First 12 hex of the sha256 of a tagger's weight file."""
+    return hashlib.sha256((WEIGHTS / f"musicnn_{name}.safetensors").read_bytes()).hexdigest()[:12]
 
 
 @lru_cache(maxsize=1)
@@ -113,19 +120,6 @@ def windows(mel_TF: Tensor) -> Tensor:
     if len(mel_TF) < FRAMES:
         mel_TF = mel_TF.repeat(-(-FRAMES // len(mel_TF)), 1)[:FRAMES]
     return mel_TF.unfold(0, FRAMES, FRAME_HOP).transpose(1, 2)
-
-
-def embed(wave_N: np.ndarray, rate: int, name: str = "msd", device: str = "cpu") -> np.ndarray:
-    """One mono wave at `rate` Hz -> embeddings [W, 200] float32, one per 3 s window."""
-    wave = np.asarray(wave_N, dtype=np.float32)
-    if wave.ndim != 1 or len(wave) < MIN_SECONDS * rate:
-        raise ValueError(f"musicnn needs a mono wave of at least {MIN_SECONDS} s, got shape {wave.shape} at {rate} Hz")
-    if not np.isfinite(wave).all():
-        raise ValueError("the wave holds NaN or infinite samples")
-    wave = soxr.resample(wave, rate, SAMPLE_RATE, quality="HQ")
-    with torch.no_grad():
-        mel = log_mel(torch.from_numpy(wave)[None].to(device))[0]
-        return load(name, device)(windows(mel)).cpu().numpy()
 
 
 @lru_cache(maxsize=1)

@@ -19,7 +19,8 @@ import soundfile
 
 from ditto.data.labels import Piece, read_pieces
 from ditto.types import UserError
-from eval.embeddings import Clip, embed_clips
+from eval.embedders.base import Clip, Embedder
+from eval.embeddings import embed_clips
 
 QUIET_DB = -40.0
 
@@ -93,9 +94,9 @@ def read_excerpts(excerpts: Iterable[Excerpt], n: int) -> Iterator[tuple[Excerpt
 
 
 def embed_excerpts(
-    excerpts: Iterable[Excerpt], n: int, cache: Path, label: str, device: str = "cpu"
+    excerpts: Iterable[Excerpt], n: int, cache: Path, label: str, embedder: Embedder | None = None
 ) -> tuple[list[Excerpt], list[np.ndarray]]:
-    """The first n clips that are loud enough, and their embeddings [W, 200]; one wave at a time in memory."""
+    """The first n clips that are loud enough, and their embeddings [W, D]; a few waves at a time in memory."""
     chosen: list[Excerpt] = []
 
     def waves() -> Iterator[Clip]:
@@ -103,5 +104,5 @@ def embed_excerpts(
             chosen.append(excerpt)
             yield clip
 
-    embedded = embed_clips(waves(), cache, device=device, total=n, label=label)
+    embedded = embed_clips(waves(), cache, embedder, total=n, label=label)
     return chosen, [embedded[one.clip_id] for one in chosen]

@@ -32,7 +32,6 @@ from safetensors.torch import save_file
 
 from ditto.types import UserError
 from eval import musicnn
-from eval.embeddings import weights_hash
 from eval.fad import Clips
 from eval.real import embed_excerpts, load_excerpts
 
@@ -98,7 +97,7 @@ def load(path: Path = WEIGHTS) -> GenreJudge:
     with safe_open(path, "pt") as file:
         about = dict(file.metadata())
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-    if about["embedding"] != weights_hash("msd"):
+    if about["embedding"] != musicnn.weights_hash("msd"):
         raise UserError(f"{path} was trained on other musicnn weights: run `python -m eval.tags train`")
     return GenreJudge(tuple(json.loads(about.pop("genres"))), **tensors, about=about)
 
@@ -129,7 +128,7 @@ def fit(clips: Clips, genres: Sequence[str], decay: float) -> GenreJudge:
         optimiser.step(closure)
     tags = torch.from_numpy(np.stack([musicnn.tag_probabilities(clip).mean(0) for clip in clips]))
     genre_tags = torch.stack([tags[labels == k].mean(0) for k in range(len(names))])
-    about = {"embedding": weights_hash("msd"), "decay": str(decay), "n_train": str(len(clips))}
+    about = {"embedding": musicnn.weights_hash("msd"), "decay": str(decay), "n_train": str(len(clips))}
     solution = (weight.detach().float(), bias.detach().float())
     return GenreJudge(names, *solution, mean, scale, genre_tags, tags.mean(0), about)
 

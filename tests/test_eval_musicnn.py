@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from ditto.types import UserError
 from eval import embeddings, musicnn
 from eval.convert_musicnn import golden_input, to_state
+from eval.embedders.musicnn import Musicnn
 
 
 def wave(seconds=5.944, rate=22_050, seed=0):
@@ -35,13 +36,13 @@ def test_mel_is_librosas():
 
 
 def test_windows_of_a_clip():
-    assert musicnn.embed(wave(), 22_050).shape == (3, 200)
+    assert Musicnn()(wave(), 22_050).shape == (3, 200)
     assert musicnn.windows(torch.zeros(100, 96)).shape == (1, 187, 96)
     assert musicnn.windows(torch.arange(400.0)[:, None])[1, 0, 0] == 92
 
 
 def test_differentiable_and_grad_mode_unchanged():
-    musicnn.embed(wave(1.0), 22_050)
+    Musicnn()(wave(1.0), 22_050)
     assert torch.is_grad_enabled()
     x = torch.rand(1, 187, 96, requires_grad=True)
     musicnn.load("msd")(x).sum().backward()
@@ -50,7 +51,7 @@ def test_differentiable_and_grad_mode_unchanged():
 
 
 def test_tags_are_probabilities():
-    tags = musicnn.tag_probabilities(musicnn.embed(wave(), 22_050))
+    tags = musicnn.tag_probabilities(Musicnn()(wave(), 22_050))
     assert tags.shape == (3, 50)
     assert ((tags > 0) & (tags < 1)).all()
 
@@ -68,10 +69,34 @@ def test_conversion_names_every_weight():
 
 def test_cache_is_by_content(tmp_path, monkeypatch):
     first = embeddings.embed_clips([("a", wave(), 22_050)], tmp_path)
-    monkeypatch.setattr(musicnn, "embed", lambda *_: pytest.fail("the cache was not used"))
+    monkeypatch.setattr(Musicnn, "embed", lambda *_: pytest.fail("the cache was not used"))
     again = embeddings.embed_clips([("another name", wave(), 22_050)], tmp_path)
     np.testing.assert_array_equal(first["a"], again["another name"])
     assert embeddings.wave_hash(wave(), 22_050) != embeddings.wave_hash(wave(), 16_000)
+
+
+def test_shipped_weights_keep_their_cache():
+    """Thousands of embeddings lie under this name: another hash would compute them all again."""
+    assert Musicnn().fingerprint == "musicnn_msd-0354a993fee8"
+    assert Musicnn("mtt").fingerprint.startswith("musicnn_mtt-")
+
+
+def test_batches_change_nothing(tmp_path):
+    """Clips of unequal length, one at a time, together, and in windows of another batch."""
+    clips = [(str(k), wave(1.0 + 2.3 * k, seed=k), 22_050) for k in range(3)]
+    alone = [Musicnn()(audio, rate) for _, audio, rate in clips]
+    assert [len(values) for values in alone] == [1, 1, 2]
+    for batch in (1, 3, 16):
+        for ours, theirs in zip(Musicnn(batch=batch).embed(clips), alone, strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5)
+    streamed = dict(embeddings.stream(iter(clips), tmp_path))
+    assert list(streamed) == ["0", "1", "2"]
+    np.testing.assert_allclose(streamed["2"], alone[2], rtol=0, atol=1e-5)
+
+
+def test_two_clips_of_one_name(tmp_path):
+    with pytest.raises(UserError, match="two clips are called a"):
+        embeddings.embed_clips([("a", wave(1.0), 22_050), ("a", wave(1.0), 22_050)], tmp_path)
 
 
 @pytest.mark.parametrize(

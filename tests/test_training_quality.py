@@ -14,7 +14,8 @@ from ditto.training import quality
 from ditto.training.griffin_lim import griffin_lim
 from ditto.training.vocoding import stft_distance
 from ditto.types import UserError
-from eval import musicnn, tags
+from eval import tags
+from eval.embedders.musicnn import Musicnn
 
 GENRES = ("jazz", "pop")
 
@@ -60,7 +61,8 @@ def music(tmp_path):
 def command(music, monkeypatch):
     """`command(*overrides)` runs the whole command on few clips; musicnn and FAD, which needs many, are put aside."""
     rng = np.random.default_rng(0)
-    monkeypatch.setattr(musicnn, "embed", lambda wave, *_: np.full((2, 200), wave.std(), np.float32))
+    embed = lambda _, clips: [np.full((2, 200), wave.std(), np.float32) for _, wave, _ in clips]  # noqa: E731
+    monkeypatch.setattr(Musicnn, "embed", embed)
     judge = tags.fit(list(rng.normal(size=(8, 3, 200))), [GENRES[i % 2] for i in range(8)], 0.1)
     monkeypatch.setattr(tags, "load", lambda: judge)
     monkeypatch.setattr(quality, "fad_rows", lambda clips, reference: [quality.row("fad", 1.0, len(clips))])

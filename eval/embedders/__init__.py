@@ -1,0 +1,1 @@
+"""Networks whose activations FAD is measured in; see `eval.embedders.base.Embedder`."""

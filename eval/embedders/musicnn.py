@@ -1,0 +1,30 @@
+"""The default embedding, which needs no download: musicnn's penultimate layer (`eval.musicnn`)."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ditto.build import pick_device
+from eval import musicnn
+from eval.embedders.base import WindowEmbedder
+
+
+class Musicnn(WindowEmbedder):
+    """weights: msd (Million Song Dataset tags, with genres) or mtt (MagnaTagATune tags, with instruments)."""
+
+    dimension = musicnn.DIMENSION
+    sample_rate = musicnn.SAMPLE_RATE
+
+    def __init__(self, weights: str = "msd", batch: int = 16, device: str = "auto") -> None:
+        self.device, self.batch, self.weights = pick_device(device), batch, weights
+        self.model = musicnn.load(weights, self.device)
+        self.name = f"musicnn {weights.upper()} 200-d, 3 s windows every 1.472 s, 16 kHz by soxr HQ"
+        self.fingerprint = f"musicnn_{weights}-{musicnn.weights_hash(weights)}"
+
+    def windows(self, wave_N: np.ndarray) -> Tensor:
+        return musicnn.windows(musicnn.log_mel(torch.from_numpy(wave_N)[None])[0])
+
+    def network(self, windows: Tensor) -> Tensor:
+        return self.model(windows.to(self.device))
