@@ -1,4 +1,4 @@
-"""Chromium without a window for tests of pages: real clicks and keys, scripts, screenshots, what it asked the network for.
+"""Chromium without a window for tests of pages: real clicks and keys, scripts, screenshots, and what it asked for.
 
 It is driven over the DevTools protocol through a pipe (messages are JSON, ended by a zero byte), so all it needs is the
 program itself (Debian: apt install chromium). Where that is missing, `needs_browser` skips.
