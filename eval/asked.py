@@ -1,4 +1,4 @@
-"""What the experiment asks of a task and method: the resolved options, composed as the run command composes them."""
+"""What an experiment asks of a task and method: the resolved options, composed as the run command composes them."""
 
 from __future__ import annotations
 
@@ -11,26 +11,33 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
+TASK = ("task.", "+task.")  # overrides of the task's part; all others may change what a method does
 LEFT_OUT = "memory"  # a policy, not a setting: it changes no result
 
 
 class Asked:
-    """`of(task, method)`: dotted option -> value of `+experiment=<experiment> task=<task> method=<method>`."""
+    """`of(task, method, overrides)`: dotted option -> value of the command with these choices.
+
+    That is `+experiment=<experiment> task=<task> method=<method> <overrides>`. Composing is slow, so a task's part and
+    a method's part are composed once each and put together; what stands in both (the sampler) is the method's.
+    """
 
     def __init__(self, experiment: str) -> None:
-        self._compose = cache(lambda group, name: _compose([f"+experiment={experiment}", f"{group}={name}"]))
+        self._compose = cache(lambda *choices: _compose([f"+experiment={experiment}", *choices]))
         self._of = cache(self._resolved)
 
-    def of(self, task: str, method: str) -> dict[str, Any]:
+    def of(self, task: str, method: str, overrides: tuple[str, ...] = ()) -> dict[str, Any]:
         """{} for a method or task whose yaml is not there."""
-        return self._of(task, method)
+        return self._of(task, method, overrides)
 
-    def _resolved(self, task: str, method: str) -> dict[str, Any]:
-        if not (CONF / "method" / f"{method}.yaml").exists():
+    def _resolved(self, task: str, method: str, overrides: tuple[str, ...]) -> dict[str, Any]:
+        parts = {"task": task, "method": method}
+        if not all((CONF / group / f"{name}.yaml").exists() for group, name in parts.items()):
             return {}
-        config = self._compose("method", method).copy()
+        own = [override for override in overrides if not override.startswith(TASK)]
+        config = self._compose(f"method={method}", *own).copy()
         with open_dict(config):
-            config.task = self._compose("task", task).task
+            config.task = self._compose(f"task={task}", *(o for o in overrides if o not in own)).task
             del config["names"]  # Hydra's own words
         return flat(OmegaConf.to_container(config, resolve=True))
 

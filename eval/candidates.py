@@ -61,7 +61,12 @@ def candidates(options: Mapping[str, Any]) -> Iterator[Candidate]:
         return
     chosen = runs[(runs["model"] == options["model_name"]) & runs["task"].isin(options["tasks"])]
     for (path, task, method), rows in chosen.groupby(["path", "task", "method"]):
-        yield Candidate(Path(str(path)), str(task), str(method), rows.sort_values("clip"))
+        yield Candidate(Path(str(path)), str(task), str(method), rows.sort_values("clip", key=_place))
+
+
+def _place(clips: pd.Series) -> pd.Series:
+    """Clip ids begin with the clip's place in its run: 1000 comes after 999, not after 100."""
+    return clips.str.partition("_")[0].astype(int)
 
 
 def largest(
