@@ -50,7 +50,7 @@ def clip_picture(columns: list[Column], position: int) -> bytes:
     grid = figure.subplots(1 + parts, len(columns), squeeze=False, sharey="row", height_ratios=[1.3, *[1.0] * parts])
     for axes, column in zip(grid.T, columns, strict=True):
         control, made = column.control, column.rendition
-        image = _spectrogram(axes[0], made.heard_BN[position].float().cpu().numpy(), control.clip)
+        image = spectrogram(axes[0], made.heard_BN[position].float().cpu().numpy(), control.clip)
         axes[0].set_title(column.title, fontsize=10)
         for below, part in zip(axes[1:], control.parts(), strict=True):
             part.plot(below, position, made.x_0, made.wave_BN)
@@ -62,8 +62,8 @@ def clip_picture(columns: list[Column], position: int) -> bytes:
     return buffer.getvalue()
 
 
-def _spectrogram(axes: Axes, wave_N: np.ndarray, clip: ClipSpec) -> AxesImage:
-    """Draw the mel spectrogram over seconds and hertz; returns the image."""
+def spectrogram(axes: Axes, wave_N: np.ndarray, clip: ClipSpec) -> AxesImage:
+    """Draw the mel spectrogram of a wave [N] over seconds and hertz, in dB below its own maximum; returns the image."""
     import librosa
 
     mel_FT = mel_db(np.asarray(wave_N, dtype=np.float32), clip)
