@@ -24,13 +24,17 @@ def low_band(x: Tensor, cutoff: float) -> Tensor:
     return torch.fft.ifft2(torch.fft.fft2(x.double()) * kept).real.to(x.dtype)
 
 
+def band_of(bins: int, frames: int, edges: Tensor) -> Tensor:
+    """The band of every coefficient, [F, T]: open below and closed above; the first holds the mean."""
+    return torch.bucketize(frequency(bins, frames), edges[1:].double())
+
+
 def band_power(x: Tensor, edges: Tensor) -> Tensor:
     """Mean power per coefficient in the bands between `edges` [K + 1], [..., F, T] -> [..., K].
 
-    White noise of unit variance has 1 in every band. A band is open below and closed above; the first holds the mean.
+    White noise of unit variance has 1 in every band. NaN in a band that is too narrow to hold a coefficient.
     """
     bins, frames = x.shape[-2:]
     power = torch.fft.fft2(x.double()).abs().square() / (bins * frames)
-    band = torch.bucketize(frequency(bins, frames), edges[1:].double())
-    members = [power[..., band == k] for k in range(len(edges) - 1)]
-    return torch.stack([one.mean(-1) for one in members], -1)
+    band = band_of(bins, frames, edges)
+    return torch.stack([power[..., band == k].mean(-1) for k in range(len(edges) - 1)], -1)
