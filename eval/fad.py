@@ -8,7 +8,8 @@ for generative music evaluation", ICASSP 2024 (after Chong and Forsyth, CVPR 202
 Conventions: float64; Σ has the divisor n − 1. With factors Σ = FᵀF the last trace is the sum of the singular values of
 F₁F₂ᵀ, which is real and not negative whatever the rounding: no complex square root, no error turned into a number.
 A set is a list of clips [W, D]: all windows of all clips are pooled, but resampling (FAD∞, bootstrap) draws whole
-clips, as windows of one clip are not independent. FAD falls as n grows (bias of order 1/n): compare equal n only.
+clips, as windows of one clip are not independent. FAD falls as n grows (bias of order 1/n, `small_set_bias`): compare
+equal n only.
 
 Legend: W windows of a clip, D embedding dimensions.
 """
@@ -16,6 +17,7 @@ Legend: W windows of a clip, D embedding dimensions.
 from __future__ import annotations
 
 import itertools
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -30,6 +32,10 @@ class FadError(UserError):
     """Input from which no FAD can be computed; the message says what to do."""
 
 
+class SmallSetWarning(UserWarning):
+    """A FAD that says more about the number of clips than about the clips."""
+
+
 @dataclass
 class Statistics:
     """Mean and covariance of samples seen so far; updated in chunks (Chan et al. 1983), so any number of files fits."""
@@ -38,10 +44,23 @@ class Statistics:
     n: int = 0
     mean: np.ndarray = field(init=False)
     scatter: np.ndarray = field(init=False)
+    _factor: np.ndarray | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         self.mean = np.zeros(self.dimension)
         self.scatter = np.zeros((self.dimension, self.dimension))
+
+    @classmethod
+    def given(cls, mean: np.ndarray, covariance: np.ndarray, n: int) -> Statistics:
+        """From a mean [D] and a covariance [D, D] (divisor n − 1) that somebody else took of n samples."""
+        mean, covariance = np.asarray(mean, dtype=np.float64), np.asarray(covariance, dtype=np.float64)
+        if mean.ndim != 1 or covariance.shape != (len(mean), len(mean)) or n < 2:
+            raise FadError(f"no statistics: mean {mean.shape}, covariance {covariance.shape} of {n} samples")
+        if not (np.isfinite(mean).all() and np.isfinite(covariance).all() and np.allclose(covariance, covariance.T)):
+            raise FadError("a mean or covariance holds NaN or infinite values, or is not symmetric")
+        result = cls(len(mean), n)
+        result.mean, result.scatter = mean, covariance * (n - 1)
+        return result
 
     def update(self, samples: np.ndarray) -> Statistics:
         """Add samples [n, D]."""
@@ -56,7 +75,7 @@ class Statistics:
         centred, shift = x - mean, mean - self.mean
         self.scatter += centred.T @ centred + np.outer(shift, shift) * (self.n * len(x) / total)
         self.mean += shift * (len(x) / total)
-        self.n = total
+        self.n, self._factor = total, None
         return self
 
     @property
@@ -64,9 +83,11 @@ class Statistics:
         return self.scatter / (self.n - 1)
 
     def factor(self) -> np.ndarray:
-        """F [D, D] with FᵀF = covariance."""
-        values, vectors = np.linalg.eigh(self.covariance)
-        return np.sqrt(values.clip(min=0))[:, None] * vectors.T
+        """F [D, D] with FᵀF = covariance; kept, as a reference is met by many sets."""
+        if self._factor is None:
+            values, vectors = np.linalg.eigh(self.covariance)
+            self._factor = np.sqrt(values.clip(min=0))[:, None] * vectors.T
+        return self._factor
 
     @classmethod
     def of(cls, clips: Iterable[np.ndarray]) -> Statistics:
@@ -103,6 +124,31 @@ def fad(clips: Clips, reference: Statistics) -> float:
     return frechet_distance(Statistics.of(clips), reference)
 
 
+def small_set_bias(statistics: Statistics, n: int) -> float:
+    """FAD that n independent samples of these statistics' own normal distribution have to it on average, to order 1/n.
+
+    tr Σ / n from the mean, and Σᵢⱼ (1 + δᵢⱼ) λᵢ λⱼ / (2 n (λᵢ + λⱼ)) from the covariance: the second-order term of the
+    trace above for the sampling error of a covariance with eigenvalues λ. Windows of one clip are not independent, so a
+    set of n windows has at least this.
+    """
+    values = np.linalg.eigvalsh(statistics.covariance).clip(min=0)
+    values = values[values > 1e-12 * values.max(initial=0)]
+    pairs = np.outer(values, values) / (values[:, None] + values)
+    return float((values.sum() + (pairs.sum() + np.trace(pairs)) / 2) / n)
+
+
+def warn_if_small(clips: Clips, reference: Statistics, value: float) -> None:
+    """Warn where a quarter or more of a FAD is what so few windows of the reference itself would have."""
+    windows = sum(len(clip) for clip in clips)
+    if small_set_bias(reference, windows) >= 0.25 * value:
+        warnings.warn(
+            f"FAD of {windows} windows in {reference.dimension} dimensions: a quarter of it or more comes from their "
+            "small number alone; compare sets of this size only, or take more clips",
+            SmallSetWarning,
+            stacklevel=2,
+        )
+
+
 @dataclass(frozen=True)
 class Projection:
     """The leading principal components of a reference set, for sets too small for a full covariance."""
@@ -112,10 +158,14 @@ class Projection:
     explained: float  # share of the reference's variance kept
 
     @classmethod
-    def fit(cls, reference: Clips, components: int) -> Projection:
-        statistics = Statistics.of(reference)
-        values, vectors = np.linalg.eigh(statistics.covariance)
-        return cls(statistics.mean, vectors[:, -components:], float(values[-components:].sum() / values.sum()))
+    def fit(cls, reference: Statistics, components: int) -> Projection:
+        values, vectors = np.linalg.eigh(reference.covariance)
+        return cls(reference.mean, vectors[:, -components:], float(values[-components:].sum() / values.sum()))
+
+    def statistics(self, full: Statistics) -> Statistics:
+        """Those of the projected samples, from those of the samples."""
+        mean = (full.mean - self.mean) @ self.axes
+        return Statistics.given(mean, self.axes.T @ full.covariance @ self.axes, full.n)
 
     def __call__(self, clips: Clips) -> list[np.ndarray]:
         """Clips [W, D] -> [W, k]."""

@@ -23,12 +23,14 @@ from typing import Any
 
 import numpy as np
 
+from ditto.build import build
 from ditto.run_directory import read_json
 from eval import tags
+from eval.embedders.base import Embedder
 from eval.embeddings import embed_clips, read_files
+from eval.fad import Clips
 from eval.finished import ABOUT, BESIDE, Finished
 from eval.paired import Judge
-from eval.real import embed_excerpts, load_excerpts
 from eval.sets import Row, mean_row, row
 
 
@@ -38,35 +40,41 @@ class Judges:
 
     sound: Judge
     cache: Path
-    _heard: dict[tuple[Path, bool], dict[str, np.ndarray]] = field(default_factory=dict)
+    _heard: dict[tuple[Path, bool, str], dict[str, np.ndarray]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> Judges:
         """From the options of an evaluation command (conf/evaluate.yaml)."""
-        cache = Path(options["cache"])
-        excerpts = load_excerpts("test", tags.SECONDS, root=Path(options["data_root"]))
-        _, reference = embed_excerpts(excerpts, options["n_reference"], cache, "reference")
-        sound = Judge.of(reference, options["fad_components"], options["bootstrap"], options["seed"])
+        cache, evaluator = Path(options["cache"]), options["evaluator"]
+        embedder = build(evaluator["embedding"], "evaluator.embedding")
+        reference = build(evaluator["reference"], "evaluator.reference")(embedder, cache)
+        sound = Judge.of(embedder, reference, options["fad_components"], options["bootstrap"], options["seed"])
         return cls(sound, cache)
 
-    def hear(self, one: Finished) -> dict[str, np.ndarray]:
-        """Clip id -> embeddings [W, D] of a run's clips."""
-        key = (one.path, one.beside)
+    def hear(self, one: Finished, embedder: Embedder | None = None) -> dict[str, np.ndarray]:
+        """Clip id -> embeddings [W, D] of a run's clips, by default those that FAD is measured in."""
+        embedder = embedder or self.sound.embedder
+        key = (one.path, one.beside, embedder.fingerprint)
         if key not in self._heard:
-            files = one.files
-            embedded = embed_clips(read_files(files), self.cache, total=len(files), label=f"{one.task} {one.method}")
+            files, label = one.files, f"{one.task} {one.method}"
+            embedded = embed_clips(read_files(files), self.cache, embedder, total=len(files), label=label)
             self._heard[key] = {c: embedded[file.stem] for c, file in zip(one.clips["clip"], files, strict=True)}
         return {clip: self._heard[key][clip] for clip in one.clips["clip"]}
+
+    def hear_pair(self, one: Finished, other: Finished | None, embedder: Embedder) -> tuple[Clips, Clips | None]:
+        """Embeddings of a run's clips, and those of the same clips of another run where it has all of them."""
+        heard = self.hear(one, embedder)
+        beside = self.hear(other, embedder) if other is not None else {}
+        return list(heard.values()), [beside[clip] for clip in heard] if set(heard) <= set(beside) else None
 
 
 def rows(one: Finished, text_only: Finished | None, judges: Judges) -> list[Row]:
     """All figures of a run; ratios where `text_only` (not the run itself) has the same clips."""
-    heard = judges.hear(one)
-    other = judges.hear(text_only) if text_only is not None and one.method != "text_only" else {}
-    beside = [other[clip] for clip in heard] if set(heard) <= set(other) else None
-    clips = list(heard.values())
-    sound = judges.sound.fad_rows(clips, beside)
-    measured = [*control_rows(one), *judges.sound.tag_rows(list(one.clips["prompt"]), clips, beside), *cost_rows(one)]
+    other = text_only if one.method != "text_only" else None
+    sound = judges.sound.fad_rows(*judges.hear_pair(one, other, judges.sound.embedder))
+    prompts = list(one.clips["prompt"])
+    genres = judges.sound.tag_rows(prompts, *judges.hear_pair(one, other, tags.embedder()))
+    measured = [*control_rows(one), *genres, *cost_rows(one)]
     return [{**line, "reference": ""} for line in measured] + [
         {**line, "reference": str(judges.sound)} for line in sound
     ]

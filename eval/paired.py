@@ -1,11 +1,12 @@
 """FAD and tag score of small sets, and their ratio to the text-only clips of the same prompts and noise.
 
-With a few dozen clips FAD's covariance is mostly noise in 200 dimensions, so it is also taken in the leading principal
-components of the reference (`fad_pc<k>`); its value holds for this n only. The question is the ratio: both sets have
-the same n and prompts, and the bootstrap draws the same clips from both. Intervals of FAD and of its ratio are the
-spread of the resampled logarithms about their own mean, laid around the value, since resampling raises FAD itself.
+With a few dozen clips FAD's covariance is mostly noise in 200 dimensions or more, so it is also taken in the leading
+principal components of the reference (`fad_pc<k>`); its value holds for this n only. The question is the ratio: both
+sets have the same n and prompts, and the bootstrap draws the same clips from both. Intervals of FAD and of its ratio
+are the spread of the resampled logarithms about their own mean, laid around the value, since resampling raises FAD
+itself.
 
-Legend: W windows of a clip, D = 200, k components.
+Legend: W windows of a clip, D embedding dimensions, k components.
 """
 
 from __future__ import annotations
@@ -16,31 +17,37 @@ from dataclasses import dataclass
 import numpy as np
 
 from eval import tags
-from eval.fad import Clips, Projection, Statistics, fad
-from eval.sets import EMBEDDING, Row, mean_row, row
+from eval.embedders.base import Embedder
+from eval.fad import Clips, Projection, Statistics, fad, warn_if_small
+from eval.references import Reference
+from eval.sets import Row, mean_row, row
 
 
 @dataclass(frozen=True)
 class Judge:
-    """The reference set, projected and whole, and the genre classifier."""
+    """An embedder, the reference it was heard with, whole and projected, and the genre classifier."""
 
-    full: Statistics
+    embedder: Embedder
+    reference: Reference
     projection: Projection
     projected: Statistics
     genres: tags.GenreJudge
     draws: int
     seed: int
-    n: int
 
     @classmethod
-    def of(cls, reference: Clips, components: int, draws: int, seed: int) -> Judge:
-        projection = Projection.fit(reference, components)
-        projected = Statistics.of(projection(reference))
-        return cls(Statistics.of(reference), projection, projected, tags.load(), draws, seed, len(reference))
+    def of(cls, embedder: Embedder, reference: Reference, components: int, draws: int, seed: int) -> Judge:
+        projection = Projection.fit(reference.statistics, components)
+        projected = projection.statistics(reference.statistics)
+        return cls(embedder, reference, projection, projected, tags.load(), draws, seed)
 
     def __str__(self) -> str:
         share = f"{self.projected.dimension} principal components, {self.projection.explained:.0%} of its variance"
-        return f"{self.n} test clips ({EMBEDDING}; {share})"
+        return f"{self.reference.name} ({self.reference.embedding}; {share})"
+
+    @property
+    def full(self) -> Statistics:
+        return self.reference.statistics
 
     def distances(self, clips: Clips) -> Iterator[tuple[str, Callable[[Clips], float]]]:
         """The forms of FAD that this many windows allow."""
@@ -49,6 +56,9 @@ class Judge:
             yield f"fad_pc{self.projected.dimension}", lambda one: fad(self.projection(one), self.projected)
         if windows > self.full.dimension:
             yield "fad", lambda one: fad(one, self.full)
+
+    def warn_if_small(self, name: str, clips: Clips, value: float) -> None:
+        warn_if_small(clips, self.full if name == "fad" else self.projected, value)
 
     def resamples(self, n: int) -> np.ndarray:
         """Indices of clips [draws, n], the same for every set of n clips: pairs stay pairs."""
@@ -60,6 +70,7 @@ class Judge:
         for name, distance in self.distances(clips):
             draws = self.resamples(len(clips))[: 200 if name == "fad" else None]
             value, spread = distance(clips), _log_values(distance, clips, draws)
+            self.warn_if_small(name, clips, value)
             rows.append(_log_row(name, value, spread, len(clips)))
             if beside is not None:
                 ratio = spread - _log_values(distance, beside, draws)
@@ -67,7 +78,10 @@ class Judge:
         return rows
 
     def tag_rows(self, prompts: Sequence[str], clips: Clips, beside: Clips | None) -> list[Row]:
-        """Tag score and accuracy of the clips whose prompt names a genre, and the score's ratio to text-only."""
+        """Tag score and accuracy of the clips whose prompt names a genre, and the score's ratio to text-only.
+
+        The clips are embeddings of `tags.embedder()`, whatever FAD is measured in.
+        """
         prompted = [self.genres.prompted_genre(prompt) for prompt in prompts]
         known = [i for i, genre in enumerate(prompted) if genre is not None]
         if not known:

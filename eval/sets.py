@@ -1,35 +1,21 @@
 """Figures of a set of clips: FAD against a reference and the tag metrics, each with its n and interval.
 
 A row: metric, value, low, high (95 % bootstrap over clips; empty where none), n (clips).
-
-Legend: W windows of a clip, D = 200.
 """
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from ditto.types import UserError
 from eval import tags
-from eval.fad import Clips, FadError, Statistics, bootstrap_fad, fad_infinity
+from eval.fad import Clips, FadError, bootstrap_fad, fad_infinity, warn_if_small
+from eval.references import Reference
 
 Row = dict[str, object]
-EMBEDDING = "musicnn MSD 200-d, 3 s windows every 1.472 s, 16 kHz by soxr HQ"
-
-
-@dataclass(frozen=True)
-class Reference:
-    """The embeddings [W, D] that a FAD is measured against, with the words that tables say it with."""
-
-    clips: Clips
-    name: str
-
-    def __str__(self) -> str:
-        return f"{len(self.clips)} {self.name} ({EMBEDDING})"
 
 
 def row(metric: str, value: float, n: int, low: float | None = None, high: float | None = None) -> Row:
@@ -50,8 +36,9 @@ def mean_row(metric: str, values: Sequence[float] | np.ndarray, draws: int = 200
 
 def fad_rows(clips: Clips, reference: Reference, draws: int = 200) -> list[Row]:
     """`fad` with its interval, and `fad_infinity` where n allows."""
-    statistics = Statistics.of(reference.clips)
+    statistics = reference.statistics
     interval = bootstrap_fad(clips, statistics, draws)
+    warn_if_small(clips, statistics, interval.value)
     rows = [row("fad", interval.value, len(clips), interval.low, interval.high)]
     with contextlib.suppress(FadError):  # too few clips to extrapolate from: no row rather than a wrong one
         rows.append(row("fad_infinity", fad_infinity(clips, statistics), len(clips)))

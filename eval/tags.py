@@ -32,12 +32,18 @@ from safetensors.torch import save_file
 
 from ditto.types import UserError
 from eval import musicnn
+from eval.embedders.musicnn import Musicnn
 from eval.fad import Clips
 from eval.real import embed_excerpts, load_excerpts
 
 WEIGHTS = musicnn.WEIGHTS / "genres.safetensors"
 DECAYS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
 SECONDS = 512 * 256 / 22_050  # one clip of the embedded model
+
+
+def embedder() -> Musicnn:
+    """What the classifier hears with."""
+    return Musicnn("msd")
 
 
 @dataclass(frozen=True)
@@ -148,7 +154,7 @@ def train(options: TrainOptions, seconds: float = SECONDS) -> GenreJudge:
     """Embed clips of the three splits, choose the decay on val, test once, save."""
     sets = {}
     for split, count in {"train": options.n, "val": options.n_val, "test": options.n_test}.items():
-        excerpts, clips = embed_excerpts(load_excerpts(split, seconds), count, options.cache, split)
+        excerpts, clips = embed_excerpts(load_excerpts(split, seconds), count, options.cache, split, embedder())
         sets[split] = clips, [excerpt.genre for excerpt in excerpts]
     judges = {decay: fit(*sets["train"], decay) for decay in DECAYS}
     scores = {decay: float(judge.tag_hits(*sets["val"]).mean()) for decay, judge in judges.items()}

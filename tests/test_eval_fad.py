@@ -73,7 +73,7 @@ def test_bootstrap_holds_the_value_and_is_seeded():
 
 def test_projection_keeps_the_leading_axes():
     wide = [c * [5, 1, 0.1] for c in clips(100, 3)]
-    projection = Projection.fit(wide, 1)
+    projection = Projection.fit(Statistics.of(wide), 1)
     assert projection.axes.shape == (3, 1)
     assert projection.explained == pytest.approx(25 / 26.01, abs=0.02)
     assert fad(projection(clips(2, 3)), Statistics.of(projection(wide))) > 0

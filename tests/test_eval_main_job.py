@@ -10,9 +10,12 @@ from hydra import compose, initialize_config_dir
 
 from ditto.run import CONF
 from ditto.types import UserError
-from eval import finished, main_job, measure, tags
+from eval import finished, main_job, tags
+from eval.embedders.musicnn import Musicnn
+from eval.fad import Statistics
 from eval.measure import Judges
 from eval.paired import Judge
+from eval.references import HeldOutClips, Reference
 
 GENRES = ("jazz", "pop", "rock")
 
@@ -29,7 +32,8 @@ def genres():
 @pytest.fixture
 def judge(genres, monkeypatch):
     monkeypatch.setattr(tags, "load", lambda: genres)
-    return Judge.of(embeddings(200, seed=1), components=4, draws=40, seed=0)
+    reference = Reference(Statistics.of(embeddings(200, seed=1)), "200 test clips", Musicnn().name)
+    return Judge.of(Musicnn(), reference, components=4, draws=40, seed=0)
 
 
 def make_run(folder, name, task="intensity", method="ditto", clips=3, failed=0, when=1.0):
@@ -134,8 +138,7 @@ def test_loss_picture(tmp_path):
 
 def test_command_writes_table_and_picture(tmp_path, judge, monkeypatch):
     make_run(tmp_path / "runs", "aaaa")
-    monkeypatch.setattr(measure, "load_excerpts", lambda *_, **__: [])
-    monkeypatch.setattr(measure, "embed_excerpts", lambda *_: ([], embeddings(200, seed=1)))
+    monkeypatch.setattr(HeldOutClips, "__call__", lambda *_: judge.reference)
     main_job.run(options(tmp_path / "runs", f"results={tmp_path}/results", "bootstrap=10"))
     table = pd.read_csv(tmp_path / "results/main_job.csv")
     assert list(table.columns[:7]) == ["task", "method", "metric", "value", "low", "high", "n"]

@@ -9,11 +9,12 @@ from omegaconf import OmegaConf
 
 from ditto.run import CONF
 from ditto.types import UserError
-from eval import comparable, finished, measure, methods, orders
+from eval import comparable, finished, methods, orders
 from eval.asked import differences, flat
 from eval.methods_page import generated, write_page
 from eval.page import markers
-from tests.test_eval_main_job import embeddings, genres, judge, make_run  # noqa: F401 (fixtures)
+from eval.references import HeldOutClips
+from tests.test_eval_main_job import genres, judge, make_run  # noqa: F401 (fixtures)
 
 OPTIONS = ["tasks=[intensity]", "methods=[text_only,freedom,ditto,ditto_stop]", "n=3", "bootstrap=10"]
 
@@ -183,8 +184,7 @@ def test_the_page_keeps_what_is_written_by_hand(tmp_path):
 def test_command_writes_table_page_and_picture(tmp_path, judge, monkeypatch):  # noqa: F811
     made(tmp_path / "runs", "a")
     made(tmp_path / "runs", "b", method="freedom")
-    monkeypatch.setattr(measure, "load_excerpts", lambda *_, **__: [])
-    monkeypatch.setattr(measure, "embed_excerpts", lambda *_: ([], embeddings(200, seed=1)))
+    monkeypatch.setattr(HeldOutClips, "__call__", lambda *_: judge.reference)
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose("methods", [f"runs={tmp_path}/runs", f"results={tmp_path}/results", *OPTIONS, "fad_components=1"])
     methods.run(cfg)

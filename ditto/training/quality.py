@@ -42,9 +42,12 @@ from ditto.noise import noise
 from ditto.training.griffin_lim import griffin_lim
 from ditto.training.vocoding import stft_distance
 from ditto.types import UserError
+from eval.embedders.musicnn import Musicnn
 from eval.embeddings import embed_clips, read_files
+from eval.fad import Statistics
 from eval.real import Excerpt, embed_excerpts, load_excerpts
-from eval.sets import Reference, Row, fad_rows, mean_row, row, tag_rows
+from eval.references import Reference
+from eval.sets import Row, fad_rows, mean_row, row, tag_rows
 
 Make = Callable[[list[Excerpt], list[int]], Tensor]  # excerpts and their seeds -> waves [B, N]
 
@@ -183,8 +186,9 @@ def run(cfg: DictConfig) -> pd.DataFrame:
     _, reference = embed_excerpts(others, options["n_reference"], cache, "reference")
     excerpts = load_excerpts(options["split"], seconds, half=0, root=root)
     chosen, real = embed_excerpts(excerpts, options["n"], cache, "real")
-    name = f"{options['split']} clips of other tunes"
-    quality = Quality(model, build(options["sampler"], "the sampler"), options, Reference(reference, name))
+    name = f"{options['n_reference']} {options['split']} clips of other tunes"
+    against = Reference(Statistics.of(reference), name, Musicnn().name)
+    quality = Quality(model, build(options["sampler"], "the sampler"), options, against)
     measure(quality, chosen, real)
     folder = Path(options["results"])
     folder.mkdir(parents=True, exist_ok=True)
