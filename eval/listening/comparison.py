@@ -6,8 +6,9 @@ For a rating of a triplet (one listener, one triplet), d = score(tested) − sco
   average_difference   mean of d
 
 Standard errors are for ratings that share a listener or a triplet (Cameron, Gelbach and Miller 2011): V = V_listener +
-V_triplet − V_both with V_c = G/(G−1) · Σ_g (Σ_{i∈g} e_i)² / n² over the G groups of c, e = value − mean; never less than
-one of the first two by itself. One listener gives s²/n.
+V_triplet − V_both with V_c = G/(G−1) · Σ_g (Σ_{i∈g} e_i)² / n² over the G groups of c, e = value − mean; V is at least
+each of the first two. One listener gives s²/n.
+
 Intervals: 95 % percentiles of a bootstrap that draws listeners and triplets, each with replacement (Owen 2007). An
 interval without width means that all ratings agree, not that there is no doubt: look at n.
 """

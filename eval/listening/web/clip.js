@@ -19,8 +19,8 @@ class Clip {
 
   listen() {
     this.button.addEventListener("click", () => this.toggle());
-    this.audio.addEventListener("timeupdate", () => this.progress());
-    for (const event of ["play", "pause", "ended"]) this.audio.addEventListener(event, () => this.progress());
+    this.audio.addEventListener("play", () => this.watch());
+    for (const event of ["timeupdate", "pause", "ended"]) this.audio.addEventListener(event, () => this.progress());
     this.audio.addEventListener("error", () => (this.node.querySelector("output").textContent = "cannot play"));
     for (const event of ["input", "pointerup"]) this.slider.addEventListener(event, () => this.rate());
     this.slider.addEventListener("keydown", (event) => ["Enter", " "].includes(event.key) && this.rate());
@@ -33,6 +33,11 @@ class Clip {
   toggle() {
     if (this.audio.paused) this.audio.play().catch(() => {}); // an error is shown, a pause is none
     else this.audio.pause();
+  }
+
+  watch() {
+    this.progress();
+    if (!this.audio.paused) requestAnimationFrame(() => this.watch());
   }
 
   progress() {

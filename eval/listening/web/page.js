@@ -102,6 +102,7 @@ function hint(find, name) {
   const unheard = clips.filter((clip) => !clip.heard).map((clip) => clip.letter);
   const unrated = clips.filter((clip) => !(clip.sample in clip.record.scores)).map((clip) => clip.letter);
   find(".next").disabled = unrated.length > 0;
+  find(".save").disabled = !store.rated().length;
   find(".hint").textContent = unheard.length
     ? `listen to the end: ${unheard.join(", ")}`
     : unrated.length
@@ -112,6 +113,8 @@ function hint(find, name) {
 function end() {
   const find = show("end");
   find(".count").textContent = `${store.rated().length} of ${DATA.triplets.length}`;
+  find("h1").textContent = store.rated().length < DATA.triplets.length ? "Not all pieces are rated" : "Thank you!";
+  find(".save").disabled = !store.rated().length;
   find("textarea").value = store.file();
   find(".save").addEventListener("click", () => (find(".saved").textContent = `Saved as ${store.download()}.`));
   find(".back").addEventListener("click", () => go(store.state.order.length - 1));
