@@ -105,4 +105,6 @@ def _seams(control: Painting | LoopFree, position: int, heard: Heard) -> Scores:
     if piece_S is None:
         wave_BN = torch.from_numpy(heard.own_N).expand(len(control.clips), -1)
         piece_S = control.finish(wave_BN, wave_BN)[position].numpy()
-    return seam.evaluate(piece_S, heard.rate, joins(control), circular=isinstance(control, Looping | LoopFree))
+    circular = isinstance(control, Looping | LoopFree)
+    measurable = seam.measurable(piece_S, heard.rate, joins(control), circular)
+    return seam.evaluate(piece_S, heard.rate, measurable, circular) if measurable else {}
