@@ -79,3 +79,26 @@ def test_refusals_name_the_file(tmp_path):
         assert "\n" not in str(error.value)
     with pytest.raises(UserError, match="too short"):
         read_clip(tmp_path / "short.wav", CLIP, start_s=-1)
+
+
+@pytest.mark.parametrize("name", ["a.wav", "a.aiff", "a.flac", "a.ogg", "a.mp3"])
+def test_a_file_cut_off_is_refused_by_name(tmp_path, name):
+    """libsndfile reads what is left of a WAV, Ogg or MP3 file without a word."""
+    path = tmp_path / name
+    soundfile.write(path, np.random.default_rng(0).normal(size=44_100) / 9, 22050)
+    whole = path.read_bytes()
+    for share in (0.5, 0.9):
+        path.write_bytes(whole[: int(len(whole) * share)])
+        with pytest.raises(UserError, match=name):
+            read(path, 22050)
+    path.write_bytes(whole)
+    assert abs(len(read(path, 22050)) - 44_100) < 3
+
+
+def test_a_wav_from_a_pipe_has_no_length(tmp_path):
+    path = tmp_path / "a.wav"
+    soundfile.write(path, tone(22050), 22050)
+    content = bytearray(path.read_bytes())
+    content[4:8] = b"\xff\xff\xff\xff"
+    path.write_bytes(content)
+    assert len(read(path, 22050)) == 22050

@@ -11,6 +11,7 @@ import soundfile
 import torch
 from torch import Tensor
 
+from ditto.audio.truncated import is_cut
 from ditto.types import ClipSpec, UserError
 
 SHORT_TOLERANCE = 0.01  # a file may lack this share of a clip's length (resampling, rounding); zeros fill it
@@ -21,12 +22,16 @@ def read(path: str | Path, sample_rate: int) -> Tensor:
     if not Path(path).is_file():
         raise UserError(f"no audio file at '{path}': give the path of a wav, flac, ogg or mp3 file")
     try:
-        samples_NC, rate = soundfile.read(path, dtype="float32", always_2d=True)
+        with soundfile.SoundFile(path) as file:
+            stated, rate = file.frames, file.samplerate
+            samples_NC = file.read(dtype="float32", always_2d=True)
     except (soundfile.SoundFileError, OSError, RuntimeError) as error:
         raise UserError(f"cannot read '{path}' as audio: {str(error).splitlines()[0]}") from error
     wave_N = samples_NC.mean(1)
     if wave_N.size == 0:
         raise UserError(f"the audio file '{path}' is empty")
+    if is_cut(Path(path), stated, len(wave_N)):
+        raise UserError(f"the audio file '{path}' is cut off: it is shorter than it says; make or fetch it again")
     if not np.isfinite(wave_N).all():
         raise UserError(f"the audio file '{path}' holds values that are not numbers (NaN or infinity)")
     if rate != sample_rate:
