@@ -7,12 +7,12 @@ recording) of equal length. A frame's window reaches 1024 samples to either side
                 spectrogram), nepers²; a run's own overlap_mse is this before the vocoder, in the units of x_0
 <db_name>       mean absolute difference of the mel spectra in dB (128 bands, each at most 80 dB under its loudest)
 
-0 is best for both. Legend: N samples, T frames, F mel bands.
+0 is best for both. Legend: N samples, T frames, K frequency bins, F mel bands.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -33,14 +33,16 @@ def validate(wave_N: np.ndarray, reference_N: np.ndarray, rate: int, hop: int, r
         raise UserError(f"the regions have {lengths} frames: pair frames of the clip with as many of the recording")
 
 
-def mel_mse(wave_N: np.ndarray, reference_N: np.ndarray, rate: int, hop: int, regions: Regions) -> float:
-    """nepers²."""
-    return float(np.mean(_differences(sound.log_mel, wave_N, reference_N, rate, hop, regions) ** 2))
+def mel_mse(power_KT: np.ndarray, reference_KT: np.ndarray, rate: int, regions: Regions) -> float:
+    """nepers², from two power spectra."""
+    pair = sound.log_mel(power_KT, rate), sound.log_mel(reference_KT, rate)
+    return float(np.mean(_differences(*pair, regions) ** 2))
 
 
-def difference_db(wave_N: np.ndarray, reference_N: np.ndarray, rate: int, hop: int, regions: Regions) -> float:
-    """dB."""
-    return float(np.mean(np.abs(_differences(sound.mel_db, wave_N, reference_N, rate, hop, regions))))
+def difference_db(power_KT: np.ndarray, reference_KT: np.ndarray, rate: int, regions: Regions) -> float:
+    """dB, from two power spectra."""
+    pair = sound.mel_db(power_KT, rate), sound.mel_db(reference_KT, rate)
+    return float(np.mean(np.abs(_differences(*pair, regions))))
 
 
 def evaluate(
@@ -54,18 +56,10 @@ def evaluate(
 ) -> dict[str, float]:
     """Both metrics under the names that the task's own metrics have."""
     validate(wave_N, reference_N, rate, hop, regions)
-    pair = (wave_N, reference_N, rate, hop, regions)
-    return {f"{name}_mel_mse": mel_mse(*pair), db_name: difference_db(*pair)}
+    pair = sound.power(wave_N, hop), sound.power(reference_N, hop)
+    return {f"{name}_mel_mse": mel_mse(*pair, rate, regions), db_name: difference_db(*pair, rate, regions)}
 
 
-def _differences(
-    spectrum: Callable[..., np.ndarray],
-    wave_N: np.ndarray,
-    reference_N: np.ndarray,
-    rate: int,
-    hop: int,
-    regions: Regions,
-) -> np.ndarray:
+def _differences(new_FT: np.ndarray, old_FT: np.ndarray, regions: Regions) -> np.ndarray:
     """New minus recording in all regions, [F, T']."""
-    new_FT, old_FT = (spectrum(one, rate, hop) for one in (wave_N, reference_N))
     return np.concatenate([new_FT[:, new] - old_FT[:, old] for new, old in regions], axis=1)

@@ -8,6 +8,8 @@ Legend: N samples, T frames, K frequency bins, M mel bands.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import librosa
 import numpy as np
 from scipy.signal import savgol_filter
@@ -42,17 +44,21 @@ def power(wave_N: np.ndarray, hop: int, n_fft: int = N_FFT) -> np.ndarray:
     return np.abs(stft[:, : wave_N.size // hop]) ** 2
 
 
-def mel_db(wave_N: np.ndarray, rate: int, hop: int) -> np.ndarray:
-    """Power mel spectrum in dB, [N] -> [128, T], at most 80 dB under the clip's loudest value."""
-    bands = librosa.feature.melspectrogram(S=power(wave_N, hop), sr=rate, n_mels=BANDS)
-    return librosa.power_to_db(bands, top_db=RANGE_DB)
+def mel_db(power_KT: np.ndarray, rate: int) -> np.ndarray:
+    """Power mel spectrum in dB, [K, T] -> [128, T], at most 80 dB under the clip's loudest value."""
+    bank_MK = _bank(rate, 2 * (len(power_KT) - 1), BANDS, 0.0)
+    return librosa.power_to_db(bank_MK @ power_KT, top_db=RANGE_DB)
 
 
-def log_mel(wave_N: np.ndarray, rate: int, hop: int) -> np.ndarray:
-    """Natural logarithm of the mel amplitude over 1e-5, [N] -> [160, T]: the spectrogram of the paper's model."""
-    options = {"n_mels": MODEL_BANDS, "fmin": LOWEST_HZ, "fmax": rate / 2}
-    bands = librosa.feature.melspectrogram(S=np.sqrt(power(wave_N, hop)), sr=rate, **options)
-    return np.log(np.maximum(bands, FLOOR))
+def log_mel(power_KT: np.ndarray, rate: int) -> np.ndarray:
+    """Natural logarithm of the mel amplitude over 1e-5, [K, T] -> [160, T]: the spectrogram of the paper's model."""
+    bank_MK = _bank(rate, 2 * (len(power_KT) - 1), MODEL_BANDS, LOWEST_HZ)
+    return np.log(np.maximum(bank_MK @ np.sqrt(power_KT), FLOOR))
+
+
+@lru_cache(maxsize=8)
+def _bank(rate: int, n_fft: int, bands: int, lowest_hz: float) -> np.ndarray:
+    return librosa.filters.mel(sr=rate, n_fft=n_fft, n_mels=bands, fmin=lowest_hz, dtype=np.float64)
 
 
 def smooth(x: np.ndarray, window: int, axis: int = -1) -> np.ndarray:

@@ -30,7 +30,7 @@ def validate(wave_N: np.ndarray, rate: int, target_TT: np.ndarray) -> int:
 
 def mfcc(wave_N: np.ndarray, rate: int, hop: int, n_mfcc: int = 20) -> np.ndarray:
     """Orthonormal DCT-II of the 128-band dB spectrum without its first coefficient, [N] -> [n_mfcc - 1, T]."""
-    return dct(sound.mel_db(wave_N, rate, hop), axis=0, norm="ortho")[1:n_mfcc]
+    return dct(sound.mel_db(sound.power(wave_N, hop), rate), axis=0, norm="ortho")[1:n_mfcc]
 
 
 def similarity(mfcc_DT: np.ndarray) -> np.ndarray:
