@@ -103,13 +103,20 @@ class Calls:
 
 
 @contextmanager
-def count_calls(model: MusicModel) -> Iterator[Calls]:
-    """Count the calls of `model.denoise` made inside, those of recomputation included; a batched CFG call is one."""
+def count_calls(model: MusicModel, after: Callable[[Tensor], Any] | None = None) -> Iterator[Calls]:
+    """Count the calls of `model.denoise` made inside, those of recomputation included; a batched CFG call is one.
+
+    `after(x_t)` is told of the end of every call; that of a recomputation may come before the network's last operation.
+    """
     calls, denoise, shadowed = Calls(), model.denoise, "denoise" in vars(model)
 
-    def counted(*args: Any, **kwargs: Any) -> Tensor:
+    def counted(x_t: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         calls.count += 1
-        return denoise(*args, **kwargs)
+        try:
+            return denoise(x_t, *args, **kwargs)
+        finally:
+            if after is not None:
+                after(x_t)
 
     vars(model)["denoise"] = counted
     try:
