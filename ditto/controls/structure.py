@@ -49,7 +49,10 @@ class SelfSimilarity(Control):
         shown = torch.tril(torch.from_numpy(achieved)) + torch.triu(torch.from_numpy(target), 1)
         extent = (0, self.clip.seconds, self.clip.seconds, 0)
         ax.imshow(shown.numpy(), vmin=0, vmax=1, extent=extent, cmap="magma")
-        ax.set(xlabel="time (s); above: target, below: achieved", ylabel="time (s)")
+        for words, place, sides in (("target", 0.96, ("right", "top")), ("achieved", 0.04, ("left", "bottom"))):
+            box = {"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1.5}
+            ax.text(place, place, words, transform=ax.transAxes, ha=sides[0], va=sides[1], size="small", bbox=box)
+        ax.set(xlabel="time (s)", ylabel="time (s)")
 
 
 @dataclass(eq=False)

@@ -43,7 +43,7 @@ def section(folder: Path, name: str, shows: str) -> list[str]:
 def provenance(table: pd.DataFrame) -> list[str]:
     """The runs, and the columns of `SHARED` that the table has, as lines of a page."""
     known = [name for name in RUN if name in table]
-    runs = table[known].dropna(how="all").drop_duplicates() if "run" in known else pd.DataFrame()
+    runs = table[known].dropna(subset="run").drop_duplicates() if "run" in known else pd.DataFrame()
     named = [" ".join(f"`{v}`" if n == "run" else v for n, v in row.dropna().items()) for _, row in runs.iterrows()]
     shared = {name: list(dict.fromkeys(table[name].dropna())) for name in SHARED if name in table}
     said = [f"{name}: {', '.join(values)}" for name, values in shared.items() if values]
