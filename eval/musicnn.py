@@ -64,6 +64,10 @@ class MusicNN(nn.Module):
 
     def forward(self, mel_BTF: Tensor) -> Tensor:
         """Log mel [B, T, 96] -> penultimate embedding [B, 200] (tag logits: `self.logits(embedding)`)."""
+        return self.dense_norm(torch.relu(self.dense(self.pooled(mel_BTF))))
+
+    def pooled(self, mel_BTF: Tensor) -> Tensor:
+        """Log mel [B, T, 96] -> what the dense layer sees: max and mean over time of all convolutions [B, 1506]."""
         x = self.norm(mel_BTF[:, None])
         front = torch.cat([block(x).amax(3) for block in self.front], 1).transpose(1, 2)  # [B, T, 561]
         layers = [front[:, None]]
@@ -71,8 +75,7 @@ class MusicNN(nn.Module):
             h = block(layers[-1]).permute(0, 3, 2, 1)  # [B, 64, T, 1] -> [B, 1, T, 64]
             layers.append(h + layers[-1] if index else h)
         x = torch.cat(layers, 3)[:, 0]  # [B, T, 753]
-        pooled = torch.stack([x.amax(1), x.mean(1)], 2).flatten(1)
-        return self.dense_norm(torch.relu(self.dense(self.pool_norm(pooled))))
+        return self.pool_norm(torch.stack([x.amax(1), x.mean(1)], 2).flatten(1))
 
     def tags(self, embedding_BD: Tensor) -> Tensor:
         """Embedding [B, 200] -> probability of each tag [B, 50]."""
@@ -85,7 +88,8 @@ def load(name: str = "msd", device: str = "cpu") -> MusicNN:
     path = WEIGHTS / f"musicnn_{name}.safetensors"
     if name not in NAMES or not path.exists():
         raise UserError(f"no musicnn weights '{name}' at {path}: choose one of {', '.join(NAMES)}")
-    model = MusicNN()
+    with torch.random.fork_rng(devices=[]):  # the module's own initial values would draw from the process's generator
+        model = MusicNN()
     model.load_state_dict(load_file(path))
     return model.to(device)
 
