@@ -10,7 +10,7 @@ from hydra import compose, initialize_config_dir
 
 from ditto.run import CONF
 from ditto.types import UserError
-from eval import finished, main_job, tags
+from eval import finished, main_job, measure, tags
 from eval.embedders.musicnn import Musicnn
 from eval.fad import Statistics
 from eval.measure import Judges
@@ -61,6 +61,12 @@ def make_run(folder, name, task="intensity", method="ditto", clips=3, failed=0, 
         (folder / name / f"{file}.json").write_text(json.dumps(value))
 
 
+def as_reported(one, cache):
+    """What a run says of itself instead of measuring noise: the clips have no tune and no config."""
+    table = one.clips.set_index("clip")[["intensity_mse"]]
+    return table.assign(failed=None)
+
+
 def options(folder, *overrides):
     with initialize_config_dir(str(CONF), version_base="1.3"):
         return compose("evaluate", [f"runs={folder}", "tasks=[intensity]", *overrides])
@@ -72,7 +78,7 @@ def cell(table, method, metric):
 
 def test_text_only_beside_is_paired(tmp_path, judge):
     make_run(tmp_path, "aaaa")
-    table = main_job.table(finished.collect(options(tmp_path)), Judges(judge, tmp_path / "cache"))
+    table = main_job.table(finished.collect(options(tmp_path)), Judges(judge, tmp_path / "cache", control=as_reported))
     assert cell(table, "ditto", "intensity_mse")["value"] == pytest.approx(3.0)
     assert cell(table, "text_only", "intensity_mse")["value"] == pytest.approx(41.0)
     row = cell(table, "ditto", "intensity_mse")
@@ -89,7 +95,7 @@ def test_text_only_beside_is_paired(tmp_path, judge):
 
 def test_a_failed_clip_is_counted_and_in_no_mean(tmp_path, judge):
     make_run(tmp_path, "aaaa", failed=1)
-    table = main_job.table(finished.collect(options(tmp_path)), Judges(judge, tmp_path / "cache"))
+    table = main_job.table(finished.collect(options(tmp_path)), Judges(judge, tmp_path / "cache", control=as_reported))
     assert cell(table, "ditto", "intensity_mse")["value"] == pytest.approx(2.5)
     assert cell(table, "ditto", "intensity_mse")["n"] == 2
     assert cell(table, "ditto", "failed")["value"] == 1
@@ -139,8 +145,50 @@ def test_loss_picture(tmp_path):
 def test_command_writes_table_and_picture(tmp_path, judge, monkeypatch):
     make_run(tmp_path / "runs", "aaaa")
     monkeypatch.setattr(HeldOutClips, "__call__", lambda *_: judge.reference)
+    monkeypatch.setattr(measure, "measured", as_reported)
     main_job.run(options(tmp_path / "runs", f"results={tmp_path}/results", "bootstrap=10"))
     table = pd.read_csv(tmp_path / "results/main_job.csv")
     assert list(table.columns[:7]) == ["task", "method", "metric", "value", "low", "high", "n"]
     assert {"model", "device", "commit"} <= set(table.columns)
     assert (tmp_path / "results/main_job_loss.png").exists()
+
+
+class Lengths:
+    """A text judge whose score of a pair is the number of words of its prompt, and a tenth of the clip's peak."""
+
+    column, about = "words", {"judge": "words", "hash": "abc"}
+
+    def scores(self, prompts, clips):
+        return np.array([len(p.split()) + abs(wave).max() / 10 for p, (_, wave, _) in zip(prompts, clips, strict=True)])
+
+
+def test_what_the_file_says_counts_and_a_clip_without_one_is_counted_and_named(tmp_path, judge, capsys):
+    make_run(tmp_path, "aaaa", clips=4, failed=1)
+    (one,) = finished.collect(options(tmp_path, "methods=[ditto]"))
+
+    def from_files(one, cache):
+        table = pd.DataFrame({"intensity_mse": [10.0, 20.0, np.nan]}, index=list(one.clips["clip"]))
+        return table.assign(failed=pd.Series([None, None, "x.flac is truncated"], index=table.index, dtype=object))
+
+    rows = {line["metric"]: line for line in measure.control_rows(one, Judges(judge, tmp_path, control=from_files))}
+    assert (rows["intensity_mse"]["value"], rows["intensity_mse"]["n"]) == (15.0, 2)
+    assert rows["failed"]["value"] == 2
+    err = capsys.readouterr().err
+    assert "x.flac is truncated" in err
+    assert "aaaa" in err
+
+
+def test_text_score_is_paired_with_the_clips_beside(tmp_path, judge):
+    make_run(tmp_path, "aaaa")
+    text_only, one = finished.collect(options(tmp_path))
+    judges = Judges(judge, tmp_path / "cache", Lengths(), as_reported)
+    rows = {line["metric"]: line for line in measure.rows(one, text_only, judges)}
+    assert rows["words"]["value"] == pytest.approx(3 + np.mean([abs(wave).max() / 10 for wave in waves(one)]), abs=1e-4)
+    change = np.mean([abs(a).max() - abs(b).max() for a, b in zip(waves(one), waves(text_only), strict=True)]) / 10
+    assert rows["words_change"]["value"] == pytest.approx(change, abs=1e-4)
+    assert rows["words"]["reference"] == "judge words; hash abc"
+    assert "words_change" not in {line["metric"] for line in measure.rows(text_only, text_only, judges)}
+
+
+def waves(one):
+    return [soundfile.read(file)[0] for file in one.files]

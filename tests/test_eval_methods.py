@@ -9,12 +9,12 @@ from omegaconf import OmegaConf
 
 from ditto.run import CONF
 from ditto.types import UserError
-from eval import comparable, finished, methods, orders
+from eval import comparable, finished, measure, methods, orders
 from eval.asked import differences, flat
 from eval.methods_page import generated, write_page
 from eval.page import markers
 from eval.references import HeldOutClips
-from tests.test_eval_main_job import genres, judge, make_run  # noqa: F401 (fixtures)
+from tests.test_eval_main_job import as_reported, genres, judge, make_run  # noqa: F401 (fixtures)
 
 OPTIONS = ["tasks=[intensity]", "methods=[text_only,freedom,ditto,ditto_stop]", "n=3", "bootstrap=10"]
 
@@ -185,6 +185,7 @@ def test_command_writes_table_page_and_picture(tmp_path, judge, monkeypatch):  #
     made(tmp_path / "runs", "a")
     made(tmp_path / "runs", "b", method="freedom")
     monkeypatch.setattr(HeldOutClips, "__call__", lambda *_: judge.reference)
+    monkeypatch.setattr(measure, "measured", as_reported)
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose("methods", [f"runs={tmp_path}/runs", f"results={tmp_path}/results", *OPTIONS, "fad_components=1"])
     methods.run(cfg)
