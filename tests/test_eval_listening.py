@@ -70,6 +70,8 @@ def test_the_error_counts_listeners_not_ratings():
     triplets_ = pd.Series(["t1", "t2", "t1", "t2"])
     # Listener a always 10 up, b always 10 down: e = 10, 10, -10, -10; V = 2/1 (20² + 20²)/4² = 100.
     assert standard_error(np.array([10.0, 10, -10, -10]), raters, triplets_) == pytest.approx(10.0)
+    # Both differ: V = 2/1 (20² + 20²)/4² for either, less 4/3 (20² + 20²)/4² for their pairs.
+    assert standard_error(np.array([20.0, 0, 0, -20]), raters, triplets_) == pytest.approx(math.sqrt(400 / 3))
     # The same four numbers from four listeners, one triplet each: s²/n = (400/3)/4.
     assert standard_error(
         np.array([10.0, 10, -10, -10]), pd.Series(list("abcd")), pd.Series(["1", "2", "3", "4"])

@@ -20,7 +20,8 @@ Key = dict[str, Any]
 
 def make_key(page: str, tested: str, triplets: Iterable[Triplet]) -> Key:
     """The key of these triplets on the page with this hash."""
-    entries, runs = {}, {}
+    entries: dict[str, Any] = {}
+    runs: dict[str, Any] = {}
     for one in triplets:
         samples = {sample.name: sample.method for sample in one.samples}
         entries[one.name] = {"task": one.task, "clip": one.clip, "prompt": one.prompt, "samples": samples}
