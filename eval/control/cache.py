@@ -11,15 +11,16 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from ditto.controls.reference import EXAMPLES
 from ditto.run_directory import read_json, run_id, write_json
+from eval.control import swift_f0
 
 CODE = (Path(__file__).parent, Path(__file__).parents[2] / "ditto" / "controls")
-PACKAGES = ("librosa", "scipy", "swift-f0", "onnxruntime")
+PACKAGES = ("librosa", "scipy", "soxr")
 
 
 def key(options: Mapping[str, Any], place: int, sound: str) -> str:
@@ -45,18 +46,11 @@ def _finite(value: Any) -> bool:
 
 @cache
 def _version() -> str:
-    """Of the metrics: their code, the packages they use and the shipped targets."""
-    digest = hashlib.sha256(json.dumps({name: _package(name) for name in PACKAGES}).encode())
-    for folder in (*CODE, EXAMPLES):
-        digest.update(_content(folder).encode())
+    """Of the metrics: their code, the packages and weights they use and the shipped targets."""
+    digest = hashlib.sha256(json.dumps({name: version(name) for name in PACKAGES}).encode())
+    for part in (*CODE, EXAMPLES, swift_f0.WEIGHTS):
+        digest.update(_content(part).encode())
     return digest.hexdigest()
-
-
-def _package(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return ""
 
 
 def _paths(value: Any) -> Iterator[str]:

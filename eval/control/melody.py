@@ -20,7 +20,7 @@ from scipy.ndimage import uniform_filter1d
 from scipy.signal import butter, freqz
 
 from ditto.types import UserError
-from eval.control import sound
+from eval.control import pitch, sound
 
 SILENT = -1
 SILENT_POWER = 1e-9  # summed over bins; music has some 1 to 1e4
@@ -73,4 +73,5 @@ def evaluate(
     """Both metrics of one clip against the pitch classes of its tune."""
     hop = validate(wave_N, rate, target_T)
     heard_T = strongest_classes(wave_N, rate, hop, smoothing_s, n_fft, cutoff_hz)
-    return {"melody_accuracy": accuracy(heard_T, target_T)}
+    tracked_T = classes_of(pitch.track(wave_N, rate, hop))
+    return {"melody_accuracy": accuracy(heard_T, target_T), "melody_f0_accuracy": accuracy(tracked_T, target_T)}
