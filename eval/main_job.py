@@ -79,7 +79,7 @@ def run(cfg: DictConfig) -> pd.DataFrame:
     return result
 
 
-@hydra.main(version_base="1.3", config_path="../conf", config_name="evaluate")
+@hydra.main(version_base="1.3", config_path="../conf", config_name="main_job")
 def main(cfg: DictConfig) -> None:
     try:
         result = run(cfg)

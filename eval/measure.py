@@ -38,6 +38,7 @@ from eval.fad import Clips
 from eval.finished import ABOUT, BESIDE, Finished
 from eval.paired import Judge
 from eval.sets import Row, mean_row, row
+from eval.stopwatch import Stopwatch
 from eval.text.base import TextJudge
 
 
@@ -49,6 +50,7 @@ class Judges:
     cache: Path
     text: TextJudge | None = None
     control: Callable[[Finished, Path], pd.DataFrame] = measured
+    watch: Stopwatch = field(default_factory=Stopwatch)
     _heard: dict[tuple[Path, bool, str], dict[str, np.ndarray]] = field(default_factory=dict)
     _fit: dict[tuple[Path, bool, str], pd.Series] = field(default_factory=dict)
 
@@ -96,15 +98,20 @@ class Judges:
 def rows(one: Finished, text_only: Finished | None, judges: Judges) -> list[Row]:
     """All figures of a run; ratios where `text_only` (not the run itself) has the same clips."""
     other = text_only if one.method != "text_only" else None
-    sound = judges.sound.fad_rows(*judges.hear_pair(one, other, judges.sound.embedder))
-    prompts = list(one.clips["prompt"])
-    genres = judges.sound.tag_rows(prompts, *judges.hear_pair(one, other, tags.embedder()))
-    measured_rows = [*control_rows(one, judges), *genres, *cost_rows(one)]
-    return [
-        *({**line, "reference": ""} for line in measured_rows),
-        *({**line, "reference": str(judges.sound)} for line in sound),
-        *({**line, "reference": judges.said_of_text} for line in text_rows(one, other, judges)),
-    ]
+    prompts, watch = list(one.clips["prompt"]), judges.watch
+    with watch("embeddings"):
+        heard = judges.hear_pair(one, other, judges.sound.embedder)
+        tagged = judges.hear_pair(one, other, tags.embedder())
+    with watch("FAD and its intervals"):
+        sound = judges.sound.fad_rows(*heard)
+    with watch("control metrics"):
+        plain = control_rows(one, judges)
+    with watch("genre tags"):
+        plain += [*judges.sound.tag_rows(prompts, *tagged), *cost_rows(one)]
+    with watch("text score"):
+        words = text_rows(one, other, judges)
+    parts = (("", plain), (str(judges.sound), sound), (judges.said_of_text, words))
+    return [{**line, "reference": said} for said, lines in parts for line in lines]
 
 
 def control_rows(one: Finished, judges: Judges) -> list[Row]:

@@ -69,7 +69,7 @@ def as_reported(one, cache):
 
 def options(folder, *overrides):
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose("evaluate", [f"runs={folder}", "tasks=[intensity]", *overrides])
+        return compose("main_job", [f"runs={folder}", "tasks=[intensity]", *overrides])
 
 
 def cell(table, method, metric):
