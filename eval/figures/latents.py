@@ -75,10 +75,12 @@ def _change(source: Candidate) -> list[Row]:
     optimised = load_file(source.path / "x_T.safetensors")["x_T"][kept].float()
     started = noise([int(seed) for seed in clips["seed"]], optimised.shape[1:])
     power = band_power(optimised - started, EDGES).mean(1).numpy()  # over channels
+    bins, frames = optimised.shape[-2:]
+    bands = band_of(bins, frames, EDGES).unique().tolist()  # a short clip leaves narrow ones empty
     return [
         {**_about(source), "panel": "change", "kept": "", "from": float(EDGES[k]), "cutoff": float(EDGES[k + 1]),
          **mean_row("power", power[:, k])}
-        for k in band_of(*optimised.shape[-2:], EDGES).unique().tolist()  # a short clip leaves narrow bands empty
+        for k in bands
     ]  # fmt: skip
 
 
@@ -122,6 +124,6 @@ def _axes(left: Axes, right: Axes) -> None:
         xlabel="cutoff (share of the highest frequency)", ylabel="control error, share of text-only's", ylim=(0, None)
     )
     right.axhline(1, color="0.6", linewidth=0.8, linestyle=":")
-    marks = [("below the cutoff kept", "o-", "0.3"), ("above it kept", "s--", "white")]
-    right.legend(handles=[Line2D([], [], color="0.3", marker=m[0], linestyle=m[1:], markerfacecolor=face, label=label)
-                          for label, m, face in marks])  # fmt: skip
+    low = Line2D([], [], color="0.3", marker="o", label="below the cutoff kept")
+    high = Line2D([], [], color="0.3", marker="s", linestyle="--", markerfacecolor="white", label="above it kept")
+    right.legend(handles=[low, high])
