@@ -2,6 +2,7 @@
 
 import json
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -207,7 +208,7 @@ def test_the_standins_points_are_ranks_worked_by_hand():
         {
             ("control", "mse"): [-1.0, -2.0, -3.0, -4.0],  # ranks 4, 3, 2, 1 of 4
             ("sound", "distance"): [-5.0, -5.0, -9.0, -1.0],  # ranks 2.5, 2.5, 1, 4
-            ("text", "genre"): [0.2, 0.9, math.nan, 0.1],  # ranks 2, 3, -, 1 of 3
+            ("text", "score"): [0.2, 0.9, math.nan, 0.1],  # ranks 2, 3, -, 1 of 3
         }
     )
     given = standin.points(found, {"control": 0.5, "sound": 0.25, "text": 0.25})
@@ -221,10 +222,34 @@ def test_the_standins_points_are_ranks_worked_by_hand():
     )
 
 
+def test_the_standins_figures_are_those_of_the_clips(tmp_path, capsys):
+    control = pd.DataFrame(
+        {"intensity_mse": [4.0, 9.0, math.nan], "failed": [None, None, "cut off"]}, index=list("abc")
+    )
+    flat = SimpleNamespace(mean=np.array([1.0, 0.0]), covariance=np.diag([4.0, 1.0]))
+    music = SimpleNamespace(projection=lambda clips: clips, projected=flat)
+    heard = {name: np.array([[3.0, 0.0], [1.0, k]]) for k, name in enumerate("abc")}  # distances 1 and k²
+    judges = SimpleNamespace(
+        control=lambda *_: control,
+        cache=tmp_path,
+        sound=music,
+        hear=lambda one: heard,
+        text=True,
+        fit=lambda one: pd.Series([0.5, 0.1, 0.9], index=list("abc")),
+    )
+    one = SimpleNamespace(task="intensity", method="ditto")
+    found = standin.figures(one, judges, ["intensity_mse"])
+    assert found.index.tolist() == ["a", "b"]
+    assert found.to_numpy().tolist() == [[-4.0, -0.5, 0.5], [-9.0, -1.0, 0.1]]
+    assert "left out: intensity c by ditto, cut off" in capsys.readouterr().err
+    with pytest.raises(UserError, match="intensity has no metric structure_mse: it has intensity_mse"):
+        standin.figures(one, judges, ["structure_mse"])
+
+
 def test_the_standin_says_that_it_is_not_listeners(tmp_path, monkeypatch):
     write_runs(tmp_path, tasks=["intensity"])
     worth = {"ditto": 3.0, "controlnet": 2.0, "freedom": 1.0}
-    columns = pd.MultiIndex.from_tuples([("control", "mse"), ("sound", "distance"), ("text", "genre")])
+    columns = pd.MultiIndex.from_tuples([("control", "mse"), ("sound", "distance"), ("text", "score")])
 
     def figures(one, *_):
         return pd.DataFrame(worth[one.method], index=list(one.clips["clip"]), columns=columns)

@@ -9,8 +9,8 @@ as ratings are (`eval.listening.comparison`; `raters` is 0, `standin` is True, `
     control  what was asked for, measured from the sound file (`eval.control.measured`)
     sound    mean over the clip's windows of (z − μ)ᵀ Σ⁻¹ (z − μ), z the embedding in the leading principal components
              of real music (as many as FAD has), μ and Σ those of real music; low is good
-    text     the score of the prompt's genre (`eval.tags`); a clip whose prompt names no genre has none, and is ranked
-             by the other two
+    text     how well it fits its prompt: `evaluator.text`, or the genre classifier (`eval.tags`) where there is none; a
+             clip whose prompt names no genre has no such figure, and is ranked by the other two
 
 What it cannot judge: whether the music is pleasant; artefacts that the embedding does not hear, such as clicks, hiss or
 a dull vocoder; rhythm, harmony and form; whether a seam sounds natural; how a listener weighs control against quality.
@@ -34,7 +34,7 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
 from ditto.types import UserError
-from eval.control import measured
+from eval import tags
 from eval.finished import Finished
 from eval.listening.aggregate import ABOUT, save, table
 from eval.listening.key import make_key
@@ -42,14 +42,15 @@ from eval.listening.ratings import COLUMNS
 from eval.listening.triplets import Triplet, triplets
 from eval.measure import Judges
 from eval.orders import better_is_higher
+from eval.paired import Judge
 
 NAME = "formula"
 PARTS = ("control", "sound", "text")
 
 
-def figures(one: Finished, judges: Judges, metrics: Sequence[str], cache: Path) -> pd.DataFrame:
+def figures(one: Finished, judges: Judges, metrics: Sequence[str]) -> pd.DataFrame:
     """One row per clip id; columns (part, metric), each turned so that more is better; NaN where it has none."""
-    control = measured(one, cache)
+    control = judges.control(one, judges.cache)
     for clip, reason in control["failed"].dropna().items():
         print(f"left out: {one.task} {clip} by {one.method}, {reason}", file=sys.stderr)
     lacking = [name for name in metrics if name not in control]
@@ -57,24 +58,25 @@ def figures(one: Finished, judges: Judges, metrics: Sequence[str], cache: Path) 
         raise UserError(f"{one.task} has no metric {', '.join(lacking)}: it has {', '.join(control.columns)}")
     control = control[control["failed"].isna()]
     table = {("control", name): control[name] if better_is_higher(name) else -control[name] for name in metrics}
-    heard = judges.hear(one)
-    table["sound", "distance"] = -pd.Series({clip: distance(one_WD, judges) for clip, one_WD in heard.items()})
-    prompts = dict(zip(one.clips["clip"], one.clips["prompt"], strict=True))
-    table["text", "genre"] = pd.Series({clip: fit(one_WD, prompts[clip], judges) for clip, one_WD in heard.items()})
+    table["sound", "distance"] = -pd.Series({clip: distance(x, judges.sound) for clip, x in judges.hear(one).items()})
+    table["text", "score"] = judges.fit(one) if judges.text else genre_scores(one, judges)
     return pd.DataFrame(table).loc[control.index]
 
 
-def distance(clip_WD: np.ndarray, judges: Judges) -> float:
+def distance(clip_WD: np.ndarray, music: Judge) -> float:
     """Mean squared Mahalanobis distance of the clip's windows from real music, in k components."""
-    (z_Wk,) = judges.sound.projection([clip_WD])
-    away_Wk = z_Wk - judges.sound.projected.mean
-    return float(np.einsum("wk,kl,wl->w", away_Wk, np.linalg.inv(judges.sound.projected.covariance), away_Wk).mean())
+    (z_Wk,) = music.projection([clip_WD])
+    away_Wk = z_Wk - music.projected.mean
+    return float(np.einsum("wk,kl,wl->w", away_Wk, np.linalg.inv(music.projected.covariance), away_Wk).mean())
 
 
-def fit(clip_WD: np.ndarray, prompt: str, judges: Judges) -> float:
-    """How sure the genre classifier is of the prompt's genre; NaN where it names none."""
-    genre = judges.sound.genres.prompted_genre(prompt)
-    return float("nan") if genre is None else float(judges.sound.genres.tag_score([clip_WD], [genre])[0])
+def genre_scores(one: Finished, judges: Judges) -> pd.Series:
+    """Clip id -> probability of the prompt's genre; NaN where it names none."""
+    heard, judge = judges.hear(one, tags.embedder()), judges.sound.genres
+    genres = {clip: judge.prompted_genre(p) for clip, p in zip(one.clips["clip"], one.clips["prompt"], strict=True)}
+    known = {clip: genre for clip, genre in genres.items() if genre is not None}
+    scores = judge.tag_score([heard[clip] for clip in known], list(known.values())) if known else []
+    return pd.Series(scores, index=list(known), dtype=float).reindex(list(genres))
 
 
 def points(found: pd.DataFrame, weights: Mapping[str, float]) -> pd.Series:
@@ -88,13 +90,12 @@ def points(found: pd.DataFrame, weights: Mapping[str, float]) -> pd.Series:
 
 def scores(chosen: Sequence[Triplet], judges: Judges, options: Mapping[str, Any]) -> pd.DataFrame:
     """The points of every sample, in the form of ratings; a triplet with a clip that cannot be measured is left out."""
-    cache = Path(options["control_cache"])
     rows = []
     for task in sorted({one.task for one in chosen}):
         mine = [one for one in chosen if one.task == task]
         runs = {sample.method: sample.made for sample in mine[0].samples}
         metrics = options["standin_control"][task]
-        every = pd.concat({method: figures(run, judges, metrics, cache) for method, run in runs.items()})
+        every = pd.concat({method: figures(run, judges, metrics) for method, run in runs.items()})
         wanted = [(sample.method, one.clip) for one in mine for sample in one.samples]
         given = points(every.loc[[place for place in wanted if place in every.index]], options["standin_weights"])
         for one in mine:
@@ -120,9 +121,10 @@ def judge(options: Mapping[str, Any], judges: Judges) -> str:
     """The formula in one line, for the table."""
     weights = ", ".join(f"{options['standin_weights'][part]:g} {part}" for part in PARTS)
     control = "; ".join(f"{task}: {', '.join(names)}" for task, names in options["standin_control"].items())
+    text = f"{judges.text.column} ({judges.said_of_text})" if judges.text else "genre classifier (eval.tags)"
     return (
         f"automatic stand-in, NOT listeners: weighted percentile ranks within a task ({weights}); control = {control}; "
-        f"sound = Mahalanobis distance to {judges.sound}; text = genre classifier (eval.tags)"
+        f"sound = Mahalanobis distance to {judges.sound}; text = {text}"
     )
 
 
