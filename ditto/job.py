@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ditto.models.base import MusicModel
 
 # Replaced in the identity by the clips they lead to: the same prompt from a file and from the command line is one run.
-_CLIP_OPTIONS = (*SOURCES, "prompts_n", "prompts_offset", "default_prompt", "seed")
+_CLIP_OPTIONS = (*SOURCES, "prompts_n", "prompts_offset", "prompts_repeat", "default_prompt", "seed")
 _LEFT_OUT = (*NOT_IDENTITY, *_CLIP_OPTIONS, "tuned")  # tuned values stand where a method or a task reads them
 _outcomes: list[Outcome] = []
 

@@ -19,6 +19,7 @@ from ditto.types import UserError
 RUN_OPTIONS: dict[str, tuple[Any, int | None]] = {
     "prompts_n": (int, 1),
     "prompts_offset": (int, 0),
+    "prompts_repeat": (bool, None),
     "seed": (int, 0),
     "frames": (int | None, 1),
     "batch_size": (int | None, 1),

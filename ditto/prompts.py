@@ -61,12 +61,14 @@ def _from_split(options: Mapping[str, Any]) -> list[str]:
     from ditto.data.labels import load_pieces
 
     split, first, count = options["prompts_split"], options["prompts_offset"], options["prompts_n"]
+    again = options.get("prompts_repeat", False)
     if split not in ("train", "val", "test"):
         raise UserError(f"prompts_split={split}: choose train, val or test")
     pieces = load_pieces(split)
-    if first + count > len(pieces):
-        raise UserError(f"prompts_offset={first} prompts_n={count}: the {split} split has {len(pieces)} pieces")
-    return [piece.captions[0] for piece in pieces[first : first + count]]
+    if first + count > len(pieces) and not again:
+        few = f"the {split} split has {len(pieces)} pieces"
+        raise UserError(f"prompts_offset={first} prompts_n={count}: {few}; prompts_repeat=true goes round them again")
+    return [pieces[i % len(pieces)].captions[0] for i in range(first, first + count)]
 
 
 def _slug(prompt: str, length: int = 32) -> str:

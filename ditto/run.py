@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
+# Experiments and settings of sweeps/ are found from any folder; not in conf/run.yaml, where a path is the caller's.
+SEARCH = f'hydra.searchpath=["file://{CONF.parent / "sweeps"}"]'
 _MULTIRUN = ("-m", "--multirun")
 
 
@@ -39,7 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         # Hydra then lets errors through instead of printing them in its own way.
         os.environ["HYDRA_FULL_ERROR"] = "1"
-        sys.argv = [before[0], *_quote_prompt(arguments)]
+        sys.argv = [before[0], *_quote_prompt(_search(arguments))]
         _end_on_sigterm()
         if "ditto.job" in sys.modules:
             sys.modules["ditto.job"].forget_outcomes()
@@ -84,6 +86,15 @@ def _one_line(error: Exception) -> str | None:
     if type(error).__name__ == "UserError":
         return str(error)
     return f"{error.strerror}: {error.filename}" if isinstance(error, OSError) and error.filename else None
+
+
+def _search(arguments: list[str]) -> list[str]:
+    """Look in sweeps/ too, unless the user says where to look; beside the other overrides, as Hydra wants them."""
+    if any(word.startswith("hydra.searchpath=") for word in arguments):
+        return arguments
+    places = [k for k, word in enumerate(arguments) if "=" in word and not word.startswith("-")]
+    first = places[0] if places else len(arguments)
+    return [*arguments[:first], SEARCH, *arguments[first:]]
 
 
 def _quote_prompt(arguments: list[str]) -> list[str]:

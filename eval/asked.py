@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-CONF = Path(__file__).resolve().parents[1] / "conf"
-TASK = ("task.", "+task.")  # overrides of the task's part; all others may change what a method does
+from ditto.run import CONF, SEARCH
+
+# Overrides of one part alone; a setting (sweeps/setting) chooses a task and its options.
+OF_TASK, OF_METHOD = ("task.", "+task.", "setting=", "+setting="), ("method.", "+method.")
 LEFT_OUT = "memory"  # a policy, not a setting: it changes no result
 
 
@@ -34,10 +35,10 @@ class Asked:
         parts = {"task": task, "method": method}
         if not all((CONF / group / f"{name}.yaml").exists() for group, name in parts.items()):
             return {}
-        own = [override for override in overrides if not override.startswith(TASK)]
-        config = self._compose(f"method={method}", *own).copy()
+        config = self._compose(f"method={method}", *(o for o in overrides if not o.startswith(OF_TASK))).copy()
+        of_task = self._compose(f"task={task}", *(o for o in overrides if not o.startswith(OF_METHOD)))
         with open_dict(config):
-            config.task = self._compose(f"task={task}", *(o for o in overrides if o not in own)).task
+            config.task = of_task.task
             del config["names"]  # Hydra's own words
         return flat(OmegaConf.to_container(config, resolve=True))
 
@@ -69,4 +70,4 @@ def differences(had: Mapping[str, Any], asked: Mapping[str, Any], parts: Iterabl
 
 def _compose(overrides: list[str]) -> DictConfig:
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose("run", overrides)
+        return compose("run", [*overrides, SEARCH])

@@ -1,0 +1,77 @@
+"""The paper's tables 1 to 11, ours beside the reported figures: `python -m eval.tables runs=runs`.
+
+Writes <results>/tables/table<k>.md, .csv and .tex, and an index, README.md. A place without a figure is empty, and the
+command that makes it stands below the table; `python -m eval.tables --missing` prints these commands, grouped into
+sweeps, and computes nothing. Options: conf/tables.yaml.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import DictConfig, OmegaConf
+
+from ditto.types import UserError
+from eval.asked import CONF
+from eval.cells import Cell, commands
+from eval.comparable import Runs, first_clips, say
+from eval.tables.base import Context
+from eval.tables.definition import Table, load, methods_defined, numbers
+from eval.tables.write import write_index, write_table
+
+
+def run(cfg: DictConfig) -> list[Path]:
+    """Fill and write the tables that are asked for; the files."""
+    tables, context = prepare(cfg)
+    folder = context.results / str(cfg.name)
+    written = [write_table(table, table.source.fill(table, context), folder) for table in tables]
+    for line in context.runs.left_out(cells(tables, context)):
+        say(line)
+    return [*written, write_index(folder)]
+
+
+def missing(cfg: DictConfig) -> list[str]:
+    """The commands that would fill what is missing, each once."""
+    tables, context = prepare(cfg)
+    filled = [table.source.fill(table, context, measure=False) for table in tables]
+    others = dict.fromkeys(line for one in filled for line in one.commands)
+    return [*commands(cell for one in filled for cell in one.cells), *others]
+
+
+def prepare(cfg: DictConfig) -> tuple[list[Table], Context]:
+    """The tables as they are defined, and the finished runs."""
+    options: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
+    tables = [load(int(number), options["columns"]) for number in options["tables"] or numbers()]
+    tasks = {row.task or block.task for table in tables for row in table.rows for block in table.blocks}
+    runs = Runs(list(first_clips({**options, "tasks": sorted(tasks)})))
+    return tables, Context(options, runs, methods_defined())
+
+
+def cells(tables: list[Table], context: Context) -> list[Cell]:
+    """What the tables want."""
+    return [table.cell(*crossing) for table in tables for crossing in table.crossings(context.defined)]
+
+
+@hydra.main(version_base="1.3", config_path=str(CONF), config_name="tables")
+def _main(cfg: DictConfig) -> None:
+    GlobalHydra.instance().clear()  # the command line is read; eval.asked composes others
+    try:
+        lines = missing(cfg) if cfg.missing else [str(path) for path in run(cfg)]
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    print("\n".join(lines))
+
+
+def main() -> None:
+    """The command; --missing is another word for missing=true."""
+    sys.argv[1:] = ["missing=true" if word == "--missing" else word for word in sys.argv[1:]]
+    _main()
+
+
+if __name__ == "__main__":
+    main()
