@@ -36,7 +36,14 @@ FLAGS = (
     *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"),
     *("--remote-debugging-pipe", "--hide-scrollbars", "--force-device-scale-factor=1"),
 )
-KEYS = {"Enter": (13, "\r"), " ": (32, " "), "Tab": (9, ""), "ArrowRight": (39, ""), "ArrowLeft": (37, "")}
+KEYS = {
+    "Enter": (13, "\r"),
+    " ": (32, " "),
+    "Tab": (9, ""),
+    "ArrowRight": (39, ""),
+    "ArrowLeft": (37, ""),
+    "Escape": (27, ""),
+}
 
 
 needs_browser = pytest.mark.skipif(not CHROMIUM, reason="no Chromium: apt install chromium")
