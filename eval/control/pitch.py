@@ -26,6 +26,7 @@ def track(wave_N: np.ndarray, rate: int, hop: int) -> np.ndarray:
     with torch.no_grad():
         found = swift_f0.load()(torch.from_numpy(heard)[None])[0].double().numpy()
     peaks = np.abs(heard[: len(found) * swift_f0.HOP]).reshape(-1, swift_f0.HOP).max(1)
-    found[np.maximum(peaks, np.roll(peaks, 1)) < SILENT_PEAK] = 0
+    before = np.pad(peaks[:-1], (1, 0))  # a frame is centred between two hops
+    found[np.maximum(before, peaks) < SILENT_PEAK] = 0
     nearest = np.round(np.arange(frames) * hop / rate * swift_f0.RATE / swift_f0.HOP).astype(int)
     return found[np.minimum(nearest, len(found) - 1)]

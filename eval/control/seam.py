@@ -35,28 +35,26 @@ ENOUGH = 10  # positions elsewhere that a median is taken of, at least
 
 
 def validate(wave_S: np.ndarray, rate: int, joins: Sequence[Span], circular: bool = False) -> None:
-    """UserError unless every join lies in the wave, with 0.5 s of sound on either side."""
+    """UserError unless there are joins, all of them measurable."""
     sound.validate(wave_S, rate, len(wave_S))
-    room = 0 if circular else _context(rate) * HOP + HOP
-    wrong = [join for join in joins if not room <= join[0] <= join[1] <= len(wave_S) - room]
-    if wrong or not joins:
+    if not joins:
+        raise UserError("no joins are given: a wave that was not stitched has no seam")
+    kept = measurable(wave_S, rate, joins, circular)
+    if len(kept) < len(joins):
+        first, end = next(join for join in joins if join not in kept)
         raise UserError(
-            f"a join from sample {wrong[0][0]} to {wrong[0][1]} needs {CONTEXT_S} s of sound before and after it; the "
-            f"wave has {len(wave_S)} samples: leave it out"
-            if wrong
-            else "no joins are given: a wave that was not stitched has no seam"
-        )
-    spans, bands = _frames(joins, len(wave_S), circular), 2 * _context(rate) + ENOUGH
-    if max(end - first for first, end in _between(spans, _length(wave_S, circular))) < bands:
-        raise UserError(
-            f"less than {bands * HOP / rate:.1f} s between the joins: there is nothing to compare them with"
+            f"the join from sample {first} to {end} of {len(wave_S)} needs {CONTEXT_S} s of sound on either side, and "
+            "1.1 s without a join somewhere to compare it with: leave it out"
         )
 
 
 def measurable(wave_S: np.ndarray, rate: int, joins: Sequence[Span], circular: bool = False) -> list[Span]:
-    """The joins that have enough sound on either side."""
-    room = 0 if circular else _context(rate) * HOP + HOP
-    return [join for join in joins if room <= join[0] and join[1] <= len(wave_S) - room]
+    """The joins with enough sound around them; none where there is too little to compare them with."""
+    width, room = _context(rate), 0 if circular else (_context(rate) + 2) * HOP
+    free = _between(_frames(joins, len(wave_S), circular), _length(wave_S, circular))
+    if max((end - first for first, end in free), default=0) < 2 * width + ENOUGH:
+        return []
+    return [join for join in joins if room <= join[0] <= join[1] <= len(wave_S) - room]
 
 
 def evaluate(wave_S: np.ndarray, rate: int, joins: Sequence[Span], circular: bool = False) -> dict[str, float]:
@@ -66,8 +64,9 @@ def evaluate(wave_S: np.ndarray, rate: int, joins: Sequence[Span], circular: boo
     db_MT = sound.mel_db(sound.power(heard_S, HOP), rate)
     spans = _frames(joins, len(wave_S), circular)
     free = _between(spans, db_MT.shape[1])
-    chosen = [span for span in spans if _has_room(span, db_MT.shape[1], _context(rate))][: len(joins)]
-    changes = [change(db_MT, span, free, _context(rate)) for span in chosen]
+    width = _context(rate)
+    chosen = [span for span in spans if width < span[0] and span[1] + width < db_MT.shape[1]][: len(joins)]
+    changes = [change(db_MT, span, free, width) for span in chosen]
     steps = [step(db_MT, span, free, sound.N_FFT // HOP) for span in chosen]
     ratios = np.sqrt(np.maximum(changes, 1) * np.maximum(steps, 1))
     return {name: float(np.mean(v)) for name, v in zip(NAMES, (ratios, changes, steps), strict=True)}
@@ -121,10 +120,6 @@ def _frames(joins: Sequence[Span], samples: int, circular: bool) -> list[Span]:
     """Joins in frames, in order; those of a loop in both of its turns."""
     turns = (0, samples) if circular else (0,)
     return sorted(((a + turn) // HOP, -(-(b + turn) // HOP)) for a, b in joins for turn in turns)
-
-
-def _has_room(span: Span, frames: int, width: int) -> bool:
-    return width < span[0] and span[1] + width < frames
 
 
 def _between(spans: Sequence[Span], frames: int) -> list[Span]:
