@@ -57,7 +57,7 @@ class LevelCurve:
         y = HEIGHT * (0.5 - (np.interp(x, np.linspace(0, WIDTH, len(level_T)), level_T) - middle) / span)
         points = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x, y, strict=True))
         grid = "".join(_line("grid", 0, HEIGHT * k / 4, WIDTH, HEIGHT * k / 4) for k in (1, 2, 3))
-        words = f"wanted loudness, {level_T.min():.0f} to {level_T.max():.0f} dB; up is louder".replace("-", "−")
+        words = f"wanted level, {level_T.min():.0f} to {level_T.max():.0f} dB, loud is up".replace("-", "−")
         return Picture(_svg(f'{grid}<polyline class="curve" points="{points}"/>', words), words)
 
 

@@ -75,8 +75,8 @@ def genre_scores(one: Finished, judges: Judges) -> pd.Series:
     heard, judge = judges.hear(one, tags.embedder()), judges.sound.genres
     genres = {clip: judge.prompted_genre(p) for clip, p in zip(one.clips["clip"], one.clips["prompt"], strict=True)}
     known = {clip: genre for clip, genre in genres.items() if genre is not None}
-    scores = judge.tag_score([heard[clip] for clip in known], list(known.values())) if known else []
-    return pd.Series(scores, index=list(known), dtype=float).reindex(list(genres))
+    scores = {clip: float(judge.tag_score([heard[clip]], [genre])[0]) for clip, genre in known.items()}
+    return pd.Series(scores, dtype=float).reindex(list(genres))
 
 
 def points(found: pd.DataFrame, weights: Mapping[str, float]) -> pd.Series:
