@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -89,12 +90,28 @@ class SavedBytes:
         return tensor
 
 
+_METERS: ContextVar[tuple[SavedBytes, ...]] = ContextVar("meters", default=())
+
+
 @contextmanager
 def saved_bytes() -> Iterator[SavedBytes]:
-    """Measure what the operations inside keep for their backward pass (checkpointed parts keep nothing)."""
-    meter = SavedBytes()
-    with saved_tensors_hooks(meter.add, lambda tensor: tensor):
-        yield meter
+    """Measure what the operations inside keep for their backward pass (checkpointed parts keep nothing).
+
+    Meters nest: PyTorch tells the innermost hook only, which tells the meters around it.
+    """
+    meters = (*_METERS.get(), SavedBytes())
+
+    def keep(tensor: Tensor) -> Tensor:
+        for meter in meters:
+            meter.add(tensor)
+        return tensor
+
+    token = _METERS.set(meters)
+    try:
+        with saved_tensors_hooks(keep, lambda tensor: tensor):
+            yield meters[-1]
+    finally:
+        _METERS.reset(token)
 
 
 @dataclass

@@ -81,8 +81,8 @@ class CudaMemory:
 @contextmanager
 def allocated(device: torch.device) -> Iterator[Allocated]:
     """The meter of this device for the block; read `peak` before the block ends or after it."""
-    gc.collect()
     if device.type == "cuda":
+        gc.collect()  # what is freed inside would count as negative
         yield CudaMemory(device)
         return
     with LiveTensors() as live:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import gc
 import statistics
 import time
 from collections.abc import Callable
@@ -67,7 +66,6 @@ def observe(case: Case) -> Observed:
 def time_pass(case: Case, steps: int) -> Timed:
     """One call with so many optimisation steps, the method made before the clock starts."""
     method, control, device = case.made(steps), case.control, case.model.device
-    gc.collect()
     _wait(device)
     start = time.perf_counter()
     history = case.run(method, control).history

@@ -26,14 +26,20 @@ def draw(options: dict[str, Any], path: Path) -> list[Path]:
     table = read(Path(options["results"]) / "memory.csv", "python -m eval.memory")
     shown = table[table["metric"].isin([*MEMORY, "calls_per_step"])]
     with style.paper():
+        from matplotlib.ticker import NullFormatter
+
         figure = style.new(2.4)
         memory, calls = figure.subplots(1, 2)
         for policy, rows in shown.groupby("memory", sort=False):
             colour = memory._get_lines.get_next_color()
-            for metric, (line, words) in MEMORY.items():
-                _line(memory, rows, metric, MIB_OF_GIB, color=colour, ls=line, label=f"{policy}, {words}")
+            for metric, (line, _) in MEMORY.items():
+                _line(memory, rows, metric, MIB_OF_GIB, color=colour, ls=line)
             _line(calls, rows, "calls_per_step", 1, color=colour, label=str(policy))
+        for line, words in MEMORY.values():
+            memory.plot([], [], color=style.BLACK, ls=line, label=words)
         memory.set(ylabel="memory (MiB)", yscale="log")
+        memory.yaxis.set_major_formatter("{x:g}")
+        memory.yaxis.set_minor_formatter(NullFormatter())
         calls.set(ylabel="network calls a step", ylim=(0, None))
         for letter, ax in zip("ab", (memory, calls), strict=True):
             ax.set(xlabel="sampling steps T", xticks=sorted(shown["sampler_steps"].unique()))

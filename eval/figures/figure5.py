@@ -37,10 +37,10 @@ def draw(options: dict[str, Any], path: Path) -> list[Path]:
         _bars(step, shown[shown["metric"] == STEP], {STEP: 1.0}, labels, lambda calls, T: f"{calls / T:g} T")
         _bars(clip, shown[shown["metric"] != STEP], CLIP, labels, lambda calls, T: f"{calls:,.0f}")
         step.set(xlabel="network calls of an optimisation step")
-        clip.set(xlabel="network calls of a clip (solid: to τ; pale: all K steps)", xscale="log", xlim=(10, None))
+        clip.set(xlabel="network calls of a clip\n(solid: to τ; pale: all K steps)", xscale="log", xlim=(10, None))
         for letter, ax in zip("ab", (step, clip), strict=True):
             style.panel_letter(ax, letter)
-        step.legend(loc="lower right")
+        step.legend(loc="upper right")
         return style.save(figure, shown, path)
 
 
