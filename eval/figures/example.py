@@ -9,7 +9,7 @@ Legend: B = 1 clip, C channels, F mel bins, T frames, N samples.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from ditto.build import build, build_model
 from ditto.controls.base import Control, Sound
 from ditto.run_directory import read_json
 from ditto.types import ClipRequest, UserError
+from eval.asked import Asked
 from eval.cells import Cell, commands
 from eval.comparable import Runs, first_clips
 from eval.finished import Finished
@@ -92,17 +93,24 @@ class Example:
 
 def examples(options: dict[str, Any], task: str, methods: list[str]) -> list[Example]:
     """The same clip by each method; UserError with the command where a run is missing."""
-    cells = [Cell(options["experiment"], task, method) for method in methods]
-    found = Runs(list(first_clips({**options, "tasks": [task]}))).of(cells)
+    experiment = options["experiment"]
+    cells = [Cell(experiment, task, method) for method in methods]
+    found = Runs(list(first_clips({**options, "tasks": [task]})), {experiment: _asked(experiment)}).of(cells)
     made = [one for one in found.values() if one is not None]
     if len(made) < len(cells):
         missing = [cell for cell, one in found.items() if one is None]
         raise UserError(f"no finished run: {'; '.join(commands(missing))}")
-    good = set.intersection(*(set(one.clips["clip"]) for one in made))
+    good = set.intersection(*(set(one.clips.get("clip", ())) for one in made))
     if not good:
         raise UserError(f"every clip of {task} failed in one of the runs: python -m ditto.runs list --failed")
     clip = next(name for name in made[0].clips["clip"] if name in good)
     return [Example(one, clip) for one in made]
+
+
+@cache
+def _asked(experiment: str) -> Asked:
+    """Composed once for all figures of a command."""
+    return Asked(experiment)
 
 
 def with_text_only(options: dict[str, Any], task: str, alternatives: list[str]) -> list[Example]:

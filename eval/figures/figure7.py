@@ -26,7 +26,7 @@ def draw(options: dict[str, Any], path: Path, methods: list[str]) -> list[Path]:
     """Write the picture and its numbers: of the methods the first that has a run; UserError where none has."""
     pair = with_text_only(options, TASK, methods)
     with style.paper():
-        figure = style.new(5.0)
+        figure = style.new(4.1)
         grid = figure.subplots(2, 3, height_ratios=[1, 1.45])
         _column(grid[:, 0], pair[0], recording(pair[0]), pair[0].control.target[0], "recording")
         for axes, one in zip(grid[:, 1:].T, pair, strict=True):
@@ -35,8 +35,9 @@ def draw(options: dict[str, Any], path: Path, methods: list[str]) -> list[Path]:
             _column(axes, one, one.wave_BN, one.achieved(one.control), title)
         for row in grid:
             panels.one_scale(list(row))
-        panels.level_bar(figure, grid[0])
-        panels.bar(figure, grid[1], grid[1, 0], "self-similarity", [0, 0.5, 1])
+        panels.time_below(grid)
+        panels.level_bar(figure, grid[0], "right")
+        panels.bar(figure, grid[1], grid[1, 0], "self-similarity", [0, 0.5, 1], "right")
         numbers = [*(sound_rows(one, one.wave_BN) for one in pair), feature_rows(pair, 0)]
         return style.save(figure, pd.concat(numbers), path)
 

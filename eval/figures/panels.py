@@ -68,15 +68,16 @@ def time_below(grid: Any) -> None:
         ax.set_xlabel("")
 
 
-def level_bar(figure: FigureBase, axes: Any) -> None:
-    """The scale of the spectrograms (the first panel is one), under the block of panels."""
-    bar(figure, axes, np.ravel(axes)[0], "level (dB re the loudest value)", [-RANGE_DB, -RANGE_DB / 2, 0])
+def level_bar(figure: FigureBase, axes: Any, location: str = "bottom") -> None:
+    """The scale of the spectrograms (the first panel is one), beside the block of panels."""
+    label = "level (dB re the loudest value)" if location == "bottom" else "level (dB)"
+    bar(figure, axes, np.ravel(axes)[0], label, [-RANGE_DB, -RANGE_DB / 2, 0], location)
 
 
-def bar(figure: FigureBase, axes: Any, of: Axes, label: str, ticks: Sequence[float]) -> None:
-    """A horizontal colour scale under a block of panels, of the image in one of them."""
-    block = list(np.ravel(axes))
-    drawn = figure.colorbar(of.images[0], ax=block, location="bottom", aspect=40, shrink=0.7, pad=0.02)
+def bar(figure: FigureBase, axes: Any, of: Axes, label: str, ticks: Sequence[float], location: str = "bottom") -> None:
+    """A colour scale under a block of panels, or to the right of it, of the image in one of them."""
+    shape = {"bottom": {"aspect": 40, "shrink": 0.7, "pad": 0.02}, "right": {"aspect": 20, "pad": 0.01}}[location]
+    drawn = figure.colorbar(of.images[0], ax=list(np.ravel(axes)), location=location, **shape)
     drawn.set_label(label, labelpad=1)
     drawn.set_ticks(list(ticks))
 
