@@ -43,7 +43,7 @@ def read(path: Path, command: str) -> pd.DataFrame:
     """A table that `write` wrote; UserError with the command that makes it where there is none."""
     if not path.exists():
         raise UserError(f"no {path}: {command}")
-    return pd.read_csv(path, keep_default_na=True).fillna({"run": ""})
+    return pd.read_csv(path, dtype={"run": "str"}).fillna({"run": ""})
 
 
 def figure(frame: pd.DataFrame, metric: str, **choice: Any) -> Row | None:

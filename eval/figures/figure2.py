@@ -26,7 +26,7 @@ def draw(options: dict[str, Any], path: Path) -> list[Path]:
     table = read(Path(options["results"]) / "memory.csv", "python -m eval.memory")
     shown = table[table["metric"].isin([*MEMORY, "calls_per_step"])]
     with style.paper():
-        from matplotlib.ticker import NullFormatter
+        from matplotlib.ticker import LogLocator, NullFormatter
 
         figure = style.new(2.4)
         memory, calls = figure.subplots(1, 2)
@@ -38,6 +38,7 @@ def draw(options: dict[str, Any], path: Path) -> list[Path]:
         for line, words in MEMORY.values():
             memory.plot([], [], color=style.BLACK, ls=line, label=words)
         memory.set(ylabel="memory (MiB)", yscale="log")
+        memory.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         memory.yaxis.set_major_formatter("{x:g}")
         memory.yaxis.set_minor_formatter(NullFormatter())
         calls.set(ylabel="network calls a step", ylim=(0, None))
