@@ -17,7 +17,7 @@ from typing import Protocol
 import numpy as np
 
 from ditto.types import UserError
-from eval.embeddings import Clip
+from eval.embedders.base import Clip
 
 MIN_SECONDS = 0.5
 

@@ -1,23 +1,24 @@
-"""What the judges share: a text encoder and an audio encoder, their cosine, and embeddings kept by content.
+"""What the judges share: a text encoder and an audio encoder, their cosine, and what was heard kept by content.
 
-Cache layout: <cache>/<name>-<fingerprint>/<sha256 of rate and samples>.npy, float32 [D]. Prompts are encoded again in
-every process: they are few and quick.
+Cache layout: <cache>/<name>-<fingerprint>/<sha256 of rate and samples>.npy, float32. Prompts are encoded again in every
+process: they are few and quick.
 
-Legend: n pairs, N samples, D values of an embedding.
+Legend: n pairs, N samples, D values of an embedding, F values kept of a clip.
 """
 
 from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
-from eval.embeddings import Clip, wave_hash
+from eval.embedders.base import Clip
+from eval.embeddings import wave_hash
 from eval.text.base import check, cosine
 
 
@@ -35,11 +36,15 @@ class PairJudge(ABC):
 
     @abstractmethod
     def embed_texts(self, prompts: list[str]) -> np.ndarray:
-        """Prompts -> [n, D], one row at a time or padded so that a row does not depend on the others."""
+        """Prompts -> [n, D], each row independent of the others."""
 
     @abstractmethod
     def embed_clip(self, wave_N: np.ndarray, rate: int) -> np.ndarray:
-        """A finite mono wave -> [D]."""
+        """A finite mono wave -> what is cached of it [F]."""
+
+    def finish(self, cached_nF: np.ndarray) -> np.ndarray:
+        """What is cached of the clips -> embeddings [n, D]; where that is quick and not worth a cache of its own."""
+        return cached_nF
 
     def scores(self, prompts: Sequence[str], clips: Sequence[Clip]) -> np.ndarray:
         """The cosine of each pair [n]; a clip that cannot be judged raises a UserError that names it."""
@@ -49,17 +54,30 @@ class PairJudge(ABC):
         distinct = sorted(set(prompts))
         with torch.no_grad():
             rows = dict(zip(distinct, self.embed_texts(distinct), strict=True))
-            audio = [self._cached(clip) for clip in tqdm(clips, desc=self.column, unit="clip", leave=False)]
-        return cosine(np.stack([rows[prompt] for prompt in prompts]), np.stack(audio))
+            heard = np.stack([self.cached(clip) for clip in tqdm(clips, self.column, unit="clip", leave=False)])
+            audio = self.finish(heard)
+        return cosine(np.stack([rows[prompt] for prompt in prompts]), audio)
 
-    def _cached(self, clip: Clip) -> np.ndarray:
-        _, wave_N, rate = clip
-        if self.cache is None:
-            return self.embed_clip(wave_N, rate)
-        path = self.cache / f"{self.name}-{self.fingerprint}" / f"{wave_hash(wave_N, rate)}.npy"
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            partial = path.with_name(f"{path.stem}.{os.getpid()}.tmp.npy")
-            np.save(partial, np.asarray(self.embed_clip(wave_N, rate), dtype=np.float32))
-            partial.replace(path)
-        return np.load(path)
+    def cached(self, clip: Clip) -> np.ndarray:
+        """`embed_clip`, read from the cache or kept in it."""
+        folder = self.cache / f"{self.name}-{self.fingerprint}" if self.cache else None
+        return kept(folder, clip, self.embed_clip)
+
+
+def kept(folder: Path | None, clip: Clip, embed: Callable[[np.ndarray, int], np.ndarray]) -> np.ndarray:
+    """embed(wave, rate) of a clip, from `folder` if this wave was there before; None: no cache."""
+    _, wave_N, rate = clip
+    if folder is None:
+        return np.asarray(embed(wave_N, rate), dtype=np.float32)
+    path = folder / f"{wave_hash(wave_N, rate)}.npy"
+    if not path.exists():
+        atomic_save(path, np.asarray(embed(wave_N, rate), dtype=np.float32))
+    return np.load(path)
+
+
+def atomic_save(path: Path, values: np.ndarray) -> None:
+    """The whole array or nothing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.stem}.{os.getpid()}.tmp.npy")
+    np.save(partial, values)
+    partial.replace(path)
