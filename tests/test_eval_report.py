@@ -7,6 +7,7 @@ import re
 from html.parser import HTMLParser
 
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile
 from PIL import Image
@@ -17,6 +18,7 @@ from eval.control import measured
 from eval.finished import Finished, load_runs
 from eval.report.__main__ import run
 from eval.report.audio import mp3
+from eval.report.paper_tables import NEEDED, paper_tables
 from eval.report.screenshot import screenshot
 from tests.browser import Browser, needs_browser
 from tests.report_cases import FRAMES, METHODS, TASKS, report_options, write_runs
@@ -141,6 +143,7 @@ def test_target_and_achieved_are_drawn_and_losses_too(text):
     assert section(text, "melody").count('class="held"') == 6
     assert section(text, "melody").count("<image") == 6
     assert section(text, "structure").count("<image") == 6
+    assert section(text, "structure").count(">target</text>") == 6  # the words that the control writes on its picture
     assert section(text, "outpainting").count('class="span"') == 6
     assert section(text, "outpainting").count('class="new"') == 6
     assert section(text, "melody").count('class="loss m-ditto"') == 2
@@ -151,6 +154,28 @@ def test_table_of_a_task_and_the_best_of_it(page, text):
     assert set(re.findall(r'class="best">([\d.]+)', table)) == {"7.25", "21"}  # not text-only's 20: it controls nothing
     assert "FAD against" in text
     assert "500 test clips (musicnn)" in text
+
+
+def test_a_paper_table_stands_with_its_reported_figures(tmp_path):
+    rows = [
+        {"task": "intensity", "label": "DITTO", "column": "MSE", "ours": 0.07, "low": 0.05, "high": 0.1, "n": 8},
+        {"task": "intensity", "label": "FreeDoM", "column": "MSE", "ours": None, "reported": 5.5},
+        {"task": "intensity", "label": "FreeDoM", "column": "FAD", "ours": 12.5, "reported": 0.69, "n": 8},
+    ]
+    pd.DataFrame(rows, columns=sorted(NEEDED)).to_csv(tmp_path / "table10.csv", index=False)
+    pd.DataFrame(rows, columns=sorted(NEEDED)).iloc[:1].to_csv(tmp_path / "table2.csv", index=False)
+    (tmp_path / "table2.md").write_text("# Table 2. Intensity\n\nMore.\n")
+    (tmp_path / "table3.csv").write_text("something,else\n1,2\n")
+    second, tenth = paper_tables(tmp_path)
+    assert (second.title, tenth.title) == ("Table 2. Intensity", "table10")
+    assert [name for name, *_ in tenth.head] == ["", "MSE", "FAD"]
+    assert [[cell.text for cell in row] for row in tenth.rows] == [["DITTO", "0.07", ""], ["FreeDoM", "", "12.5"]]
+    assert [[cell.note for cell in row] for row in tenth.rows] == [
+        ["", "0.05 to 0.1", ""],
+        ["", "paper 5.5", "paper 0.69"],
+    ]
+    assert tenth.rows[1][1].sort is None
+    assert tenth.said == "n = 8"
 
 
 def test_missing_pairs_are_named_with_their_command(text):

@@ -52,6 +52,7 @@ class Drawing:
     lines: list[Line]
     pictures: list[Picture]
     spans: list[tuple[float, float]]  # shaded, from x to x
+    words: list[tuple[float, float, str]]  # written at shares of the width (from the left) and the height (from below)
     x_label: str
     y_label: str
     y_ticks: list[tuple[float, str]]  # [] to choose freely
@@ -68,6 +69,7 @@ def drawing(control: Control, position: int, x_0: Tensor, wave_BN: Tensor) -> Dr
         lines=[_line(line) for line in axes.lines],
         pictures=[_picture(image) for image in axes.images],
         spans=_spans(axes),
+        words=[(*one.get_position(), one.get_text()) for one in axes.texts if one.get_transform() == axes.transAxes],
         x_label=axes.get_xlabel(),
         y_label=axes.get_ylabel(),
         y_ticks=_ticks(axes),
@@ -89,7 +91,7 @@ def _picture(image: AxesImage) -> Picture:
         values = values[::-1]
     small = _smaller(_smaller(values).T).T
     grey = image.get_cmap().name == "Greys"
-    png = _shades(image.norm(small)) if grey else _colours(image.to_rgba(small, bytes=True))
+    png = _shades(np.asarray(image.norm(small), dtype=float)) if grey else _colours(image.to_rgba(small, bytes=True))
     return Picture(png, (left, right, bottom, top), grey)
 
 
@@ -106,7 +108,7 @@ def _shades(share_RC: np.ndarray) -> bytes:
     """A PNG of one colour, as opaque as the share in 0..1: it stands on light and on dark pages."""
     from PIL import Image
 
-    levels = np.nan_to_num(np.clip(np.asarray(share_RC, dtype=float), 0, 1) * (SHADES - 1)).round().astype(np.uint8)
+    levels = np.nan_to_num(np.clip(share_RC, 0, 1) * (SHADES - 1)).round().astype(np.uint8)
     picture = Image.fromarray(levels).convert("L")
     picture.putpalette(ACHIEVED * SHADES)
     buffer = io.BytesIO()
@@ -127,7 +129,7 @@ def _spans(axes: Axes) -> list[tuple[float, float]]:
     """Where fill_between and axvspan have shaded."""
     from matplotlib.patches import Rectangle
 
-    filled = [path.vertices[:, 0] for area in axes.collections for path in area.get_paths()]
+    filled = [np.asarray(path.vertices)[:, 0] for area in axes.collections for path in area.get_paths()]
     spans = [(float(np.min(x)), float(np.max(x))) for x in filled if len(x)]
     boxes = [patch for patch in axes.patches if isinstance(patch, Rectangle)]
     return spans + [(box.get_x(), box.get_x() + box.get_width()) for box in boxes]

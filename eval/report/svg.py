@@ -61,6 +61,9 @@ def plot(one: Drawing, y: tuple[float, float], label: str) -> Markup:
     for line in one.lines:
         role = "held" if line.steps else "asked" if line.asked else "made"
         svg.parts.append(_path(line.x, line.y, scale, role, line.steps))
+    for x_share, y_share, words in one.words:
+        role = "end" if x_share > 0.5 else "start"
+        svg.text(scale.left + x_share * scale.width, 3 + 0.98 * scale.height * (1 - y_share), words, f"words {role}")
     _x_axis(svg, scale, "s" if "time" in one.x_label else "")
     return svg.done()
 
