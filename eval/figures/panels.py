@@ -22,7 +22,7 @@ def sound(ax: Axes, wave_BN: Tensor, control: Control, title: str = "") -> AxesI
     """Log-mel spectrogram of the first wave, over seconds and hertz."""
     image = spectrogram(ax, wave_BN[0].numpy(), control.clip)
     ax.set(xlabel="time (s)", ylabel="frequency (Hz)", title=title)
-    _thin_out(ax, len(image.get_array()) / 8)
+    _thin_out(ax, ax.get_ylim()[1] / 8)
     ax.spines[:].set_visible(True)
     return image
 
@@ -76,7 +76,10 @@ def level_bar(figure: FigureBase, axes: Any, location: str = "bottom") -> None:
 
 def bar(figure: FigureBase, axes: Any, of: Axes, label: str, ticks: Sequence[float], location: str = "bottom") -> None:
     """A colour scale under a block of panels, or to the right of it, of the image in one of them."""
-    shape = {"bottom": {"aspect": 40, "shrink": 0.7, "pad": 0.02}, "right": {"aspect": 20, "pad": 0.01}}[location]
+    shape: dict[str, Any] = {
+        "bottom": {"aspect": 40, "shrink": 0.7, "pad": 0.02},
+        "right": {"aspect": 20, "pad": 0.01},
+    }[location]
     drawn = figure.colorbar(of.images[0], ax=list(np.ravel(axes)), location=location, **shape)
     drawn.set_label(label, labelpad=1)
     drawn.set_ticks(list(ticks))

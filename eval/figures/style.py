@@ -62,7 +62,7 @@ _SETTINGS = {
 def paper() -> Iterator[None]:
     """The settings of every figure, whatever the user's own are; ends with the block."""
     import matplotlib.style
-    from matplotlib import cycler
+    from cycler import cycler
 
     colours = cycler(color=[BLUE, RED, GREEN, ORANGE, PINK, SKY])
     with matplotlib.style.context(["default", {**_SETTINGS, "axes.prop_cycle": colours}]):
