@@ -43,21 +43,7 @@ class _ConvNorm(nn.Module):
         self.norm = nn.BatchNorm2d(channels_out, eps=1e-3)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.norm(torch.relu(self._filtered(x)))
-
-    def highest(self, x: Tensor) -> Tensor:
-        """Maximum over bands of the block's output, [B, 1, T, F] -> [B, C, T].
-
-        Rectification and a norm's line a h + b keep or reverse order, so they follow the maximum (the minimum where
-        a < 0) instead of being taken everywhere: a quarter less time.
-        """
-        h = self._filtered(x)
-        falls = (self.norm.weight < 0)[:, None]
-        extreme = torch.where(falls, h.amin(3), h.amax(3)) if falls.any() else h.amax(3)
-        return self.norm(torch.relu(extreme)[..., None])[..., 0]
-
-    def _filtered(self, x: Tensor) -> Tensor:
-        return self.conv(nn.functional.pad(x, self.pad))
+        return self.norm(torch.relu(self.conv(nn.functional.pad(x, self.pad))))
 
 
 class MusicNN(nn.Module):
@@ -83,7 +69,7 @@ class MusicNN(nn.Module):
     def pooled(self, mel_BTF: Tensor) -> Tensor:
         """Log mel [B, T, 96] -> what the dense layer sees: max and mean over time of all convolutions [B, 1506]."""
         x = self.norm(mel_BTF[:, None])
-        front = torch.cat([block.highest(x) for block in self.front], 1).transpose(1, 2)  # [B, T, 561]
+        front = torch.cat([block(x).amax(3) for block in self.front], 1).transpose(1, 2)  # [B, T, 561]
         layers = [front[:, None]]
         for index, block in enumerate(self.middle):
             h = block(layers[-1]).permute(0, 3, 2, 1)  # [B, 64, T, 1] -> [B, 1, T, 64]
