@@ -61,7 +61,7 @@ class Judges:
         embedder = build(evaluator["embedding"], "evaluator.embedding")
         reference = build(evaluator["reference"], "evaluator.reference")(embedder, cache)
         sound = Judge.of(embedder, reference, options["fad_components"], options["bootstrap"], options["seed"])
-        text = build(evaluator["text"], "evaluator.text") if evaluator.get("text") else None
+        text = build(evaluator["text"], "evaluator.text") if evaluator["text"] else None
         return cls(sound, cache, text, measured)
 
     def hear(self, one: Finished, embedder: Embedder | None = None) -> dict[str, np.ndarray]:
