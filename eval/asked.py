@@ -24,23 +24,31 @@ class Asked:
     """
 
     def __init__(self, experiment: str) -> None:
-        self._compose = cache(lambda *choices: _compose([f"+experiment={experiment}", *choices]))
-        self._of = cache(self._resolved)
+        self.experiment = experiment
 
     def of(self, task: str, method: str, overrides: tuple[str, ...] = ()) -> dict[str, Any]:
-        """{} for a method or task whose yaml is not there."""
-        return self._of(task, method, overrides)
+        """{} for a method or task whose yaml is not there; not to be changed, as it is handed out again."""
+        return _resolved(self.experiment, task, method, overrides)
 
-    def _resolved(self, task: str, method: str, overrides: tuple[str, ...]) -> dict[str, Any]:
-        parts = {"task": task, "method": method}
-        if not all((CONF / group / f"{name}.yaml").exists() for group, name in parts.items()):
-            return {}
-        config = self._compose(f"method={method}", *(o for o in overrides if not o.startswith(OF_TASK))).copy()
-        of_task = self._compose(f"task={task}", *(o for o in overrides if not o.startswith(OF_METHOD)))
-        with open_dict(config):
-            config.task = of_task.task
-            del config["names"]  # Hydra's own words
-        return flat(OmegaConf.to_container(config, resolve=True))
+
+@cache
+def _resolved(experiment: str, task: str, method: str, overrides: tuple[str, ...]) -> dict[str, Any]:
+    parts = {"task": task, "method": method}
+    if not all((CONF / group / f"{name}.yaml").exists() for group, name in parts.items()):
+        return {}
+    own = [override for override in overrides if not override.startswith(OF_TASK)]
+    of_task = [override for override in overrides if not override.startswith(OF_METHOD)]
+    config = _composed(f"+experiment={experiment}", f"method={method}", *own).copy()
+    with open_dict(config):
+        config.task = _composed(f"+experiment={experiment}", f"task={task}", *of_task).task
+        del config["names"]  # Hydra's own words
+    return flat(OmegaConf.to_container(config, resolve=True))
+
+
+@cache
+def _composed(*overrides: str) -> DictConfig:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose("run", [*overrides, SEARCH])
 
 
 def flat(value: Any, prefix: str = "") -> dict[str, Any]:
@@ -66,8 +74,3 @@ def differences(had: Mapping[str, Any], asked: Mapping[str, Any], parts: Iterabl
         for name in names
         if name in had and (name not in asked or had[name] != asked[name])
     ]
-
-
-def _compose(overrides: list[str]) -> DictConfig:
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose("run", [*overrides, SEARCH])

@@ -11,7 +11,7 @@ from ditto.job import identity
 from ditto.prompts import clip_requests
 from ditto.run import CONF, SEARCH, _search
 from ditto.types import UserError
-from eval.asked import Asked
+from eval.asked import flat
 from eval.tables.definition import load, methods_defined, numbers
 
 SWEEPS = CONF.parent / "sweeps"
@@ -28,29 +28,33 @@ def composed(*overrides):
 
 @cache
 def jobs():
-    """(experiment, task, method, overrides) of every job of the sweeps."""
+    """(experiment, task, method, choices of the experiment without the method) of every job of the sweeps."""
     return [job for name in PAPER if name != "paper_size" for job in jobs_of(name)]
 
 
 def jobs_of(name):
-    """The product of the sweep's lists: a setting or a task, a method, and whatever else it goes through."""
+    """The product of the sweep's lists."""
     cfg = composed(f"+experiment={name}")
     lists = {key: str(value).split(",") for key, value in (cfg.hydra.sweeper.params or {}).items()}
-    method, task = cfg.hydra.runtime.choices.method, cfg.hydra.runtime.choices.task
     for values in itertools.product(*lists.values()):
-        chosen = {"task": task, "method": method} | dict(zip(lists, values, strict=True))
-        if "setting" in chosen:
-            chosen["task"] = composed(f"+experiment={name}", f"setting={chosen['setting']}").hydra.runtime.choices.task
-        own = tuple(f"{key}={value}" for key, value in chosen.items() if key not in ("task", "method"))
-        yield name, chosen["task"], chosen["method"], own
+        chosen = dict(zip(lists, values, strict=True))
+        method = chosen.pop("method", cfg.hydra.runtime.choices.method)
+        choices = tuple(f"{key}={value}" for key, value in chosen.items())
+        yield name, composed(f"+experiment={name}", *choices).hydra.runtime.choices.task, method, choices
 
 
-def fingerprint(options):
-    """Everything that changes a result, whatever the size."""
-    return tuple(
-        sorted((key, str(float(value) if isinstance(value, int) and not isinstance(value, bool) else value))
-        for key, value in options.items() if key not in SIZE and "memory" not in key.split("."))
-    )  # fmt: skip
+@cache
+def settings(part, *overrides):
+    """The options under `method`, or all but these, that change a result whatever the size; numbers as numbers."""
+    options = flat(OmegaConf.to_container(composed(*overrides)))
+    return frozenset(
+        (key, float(value) if isinstance(value, int | float) and not isinstance(value, bool) else str(value))
+        for key, value in options.items()
+        if key not in SIZE
+        and not key.startswith(("hydra.", "names."))
+        and "memory" not in key.split(".")
+        and key.startswith("method.") == (part == "method")
+    )
 
 
 @pytest.mark.parametrize("name", PAPER)
@@ -68,31 +72,34 @@ def test_no_job_asks_a_method_for_a_task_it_is_not_defined_on():
         assert task in defined.get(method, [task]), (task, method)
 
 
-def made():
-    """The fingerprints of all jobs."""
-    asked = {name: Asked(name) for name in PAPER}
-    return {fingerprint(asked[name].of(task, method, own)) for name, task, method, own in jobs()}
-
-
 def test_every_cell_of_the_tables_is_made_by_a_sweep():
-    asked, swept = Asked("methods"), made()
+    made = {(method, settings("task", f"+experiment={name}", *choices)) for name, _, method, choices in jobs()}
     for number in (n for n in numbers() if n not in (4, 7, 10, 11)):  # of listeners; below; of eval.efficiency
         table = load(number, COLUMNS)
         cells = {table.cell(row, block) for row, block in table.crossings(methods_defined())}
         assert cells
         for cell in cells:
-            assert fingerprint(asked.of(cell.task, cell.method, cell.overrides)) in swept, (number, cell)
+            wanted = settings("task", "+experiment=methods", f"task={cell.task}", *cell.overrides)
+            assert (cell.method, wanted) in made, (number, cell)
 
 
-@pytest.mark.parametrize(("number", "left_out"), [(7, ()), (10, ("method.run", "method.prompts", "task.name"))])
-def test_inversion_and_reuse_are_swept_as_their_experiments_are(number, left_out):
+@pytest.mark.parametrize("name", [name for name in PAPER if not name.startswith(("paper_table7", "paper_table10"))])
+def test_a_sweep_changes_no_method(name):
+    method = composed(f"+experiment={name}").hydra.runtime.choices.method
+    same = settings("method", "+experiment=methods", f"method={method}")
+    assert settings("method", f"+experiment={name}") == same
+
+
+@pytest.mark.parametrize("number", [7, 10])
+def test_inversion_and_reuse_are_swept_as_their_experiments_are(number):
+    swept = [(method, set(choices)) for name, _, method, choices in jobs() if f"table{number}" in name]
     table = load(number, COLUMNS)
-    swept = {(method, tuple(own)) for name, _, method, own in jobs() if name.startswith(f"paper_table{number}")}
     for row, block in table.crossings({}):
-        cell = table.cell(row, block)
-        settings = [own for method, own in swept if method == cell.method]
-        assert settings, cell
-        assert not cell.overrides or cell.overrides in settings
+        wanted = {
+            *table.cell(row, block).overrides,
+            *(f"method.prompts={v}" for k, v in row.match.items() if k == "prompts"),
+        }
+        assert any(method == row.method and wanted <= choices for method, choices in swept), (row, block)
 
 
 def test_more_prompts_than_the_split_has_go_round_with_new_seeds():

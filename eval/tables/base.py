@@ -40,6 +40,10 @@ class Context:
     def results(self) -> Path:
         return Path(self.options["results"])
 
+    def unheard(self, one: Finished) -> list[str]:
+        """Ids of the clips whose control cannot be measured from their sound."""
+        return [str(clip) for clip in self.judges.control(one, self.judges.cache)["failed"].dropna().index]
+
     def measured(self, one: Finished, text_only: Finished | None) -> list[Line]:
         """Every figure of a run (eval.measure), once in a command."""
         key = (one.path, one.beside, text_only.path if text_only else None)
@@ -69,11 +73,12 @@ class Found:
 
     @property
     def failed(self) -> list[str]:
-        """Ids of the clips without a result, where the run has any among its first n."""
-        if self.one is None or not self.one.failed:
+        """Ids of the clips without a result, or whose sound cannot be measured, among the first n of the run."""
+        if self.one is None:
             return []
-        metrics = read_json(self.one.path / "metrics.json") or {}
-        return [clip for clip, values in metrics.items() if values.get("failed")]
+        metrics = (read_json(self.one.path / "metrics.json") or {}) if self.one.failed else {}
+        names = [clip for clip, values in metrics.items() if values.get("failed")][: self.one.failed]
+        return names if self.one.clips.empty else [*names, *self.context.unheard(self.one)]
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What a table of the paper shows, read from conf/paper_tables/table<k>.yaml: blocks of columns, rows, and where they meet.
+"""What a table of the paper shows, read from conf/paper_tables/table<k>.yaml: blocks of columns, and rows.
 
 A block is a task in one setting (overlap, gap, T, guidance scale) with its columns; a row is a method. Where a row and
 a block meet, the method's run gives a figure for each column of the block. The paper's figure is found in
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf

@@ -1,4 +1,4 @@
-"""What a method costs, from the csv that `python -m eval.efficiency` writes: measured apart from the runs, interleaved."""
+"""What a method costs, from the csv of `python -m eval.efficiency`: measured apart from the runs, interleaved."""
 
 from __future__ import annotations
 

@@ -98,16 +98,15 @@ def _value(empty: Value, line: Line, found: Found) -> Value:
     """The line with where it comes from: what it says itself, else its run."""
     of_run = found.one.provenance if found.one and "device" not in line else {}
     provenance = {**of_run, **{name: line[name] for name in PROVENANCE if name in line}}
-    notes = tuple(filter(None, [_failed(found), str(line.get("note", ""))]))
-    failed = found.one.failed if found.one else 0
-    return replace(
-        empty, line=line, provenance=provenance, other=str(line.get("command", "")), notes=notes, failed=failed
-    )
+    failed = found.failed
+    notes = tuple(filter(None, [_said(found.cell, failed), str(line.get("note", ""))]))
+    other = str(line.get("command", ""))
+    return replace(empty, line=line, provenance=provenance, other=other, notes=notes, failed=len(failed))
 
 
-def _failed(found: Found) -> str:
-    names = found.failed
-    return f"{len(names)} clips of {found.cell.method} on {found.cell.task} failed: {', '.join(names)}" if names else ""
+def _said(cell: Cell, failed: list[str]) -> str:
+    clips = "clip" if len(failed) == 1 else "clips"
+    return f"{len(failed)} {clips} of {cell.method} on {cell.task} failed: {', '.join(failed)}" if failed else ""
 
 
 def _say_costs(runs: Runs, context: Context) -> None:

@@ -1,7 +1,7 @@
 """A filled table as panels of text: ours beside the reported figure, the best of each column marked, n at the end.
 
-The best is the best mean of the methods that control (not text-only), where there are two or more of one metric; another
-whose 95 % interval overlaps the best's may be as good, and is marked too.
+The best is the best mean of the methods that control (not text-only), where there are two or more of one metric;
+another whose 95 % interval overlaps the best's may be as good, and is marked too.
 """
 
 from __future__ import annotations

@@ -45,8 +45,8 @@ def page(table: Table, filled: Filled) -> str:
 
 def escape(text: str) -> str:
     """Text for LaTeX, in ASCII: marks of its own escaped, signs as mathematics. Other letters are a ValueError."""
-    for word, written in WORDS.items():
-        text = text.replace(word, f"\0{list(WORDS).index(word)}\1")
+    for number, word in enumerate(WORDS):
+        text = text.replace(word, f"\0{number}\1")
     text = "".join(ESCAPES.get(letter) or MATHS.get(letter, letter) for letter in text)
     for number, written in enumerate(WORDS.values()):
         text = text.replace(f"\0{number}\1", written)

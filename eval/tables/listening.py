@@ -16,7 +16,7 @@ COMMANDS = {
 
 
 class FromListening:
-    """A row is a pair of methods, a block a task; the csv of `python -m eval.listening.aggregate` or of the stand-in."""
+    """A row is a pair of methods, a block a task; from the csv of `eval.listening.aggregate` or of the stand-in."""
 
     def fill(self, table: Table, context: Context, *, measure: bool = True) -> Filled:
         found = {name: _read(context, name) for name in COMMANDS}

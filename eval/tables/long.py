@@ -8,10 +8,9 @@ from eval.tables.base import Filled, Value
 from eval.tables.definition import Table
 from eval.tables.grid import reported
 
-COLUMNS = (
-    "table,task,method,label,setting,column,metric,ours,low,high,n,failed,reported,run,commit,checkpoint,device,"
-    "reference,command,note"
-).split(",")
+ABOUT = ("table", "task", "method", "label", "setting", "column", "metric")
+FIGURE = ("ours", "low", "high", "n", "failed", "reported")
+ORIGIN = ("run", "commit", "checkpoint", "device", "reference", "command", "note")
 
 
 def frame(table: Table, filled: Filled) -> pd.DataFrame:
@@ -21,7 +20,7 @@ def frame(table: Table, filled: Filled) -> pd.DataFrame:
         _about(table, value) | {"reported": theirs.get((value.row, value.block, value.column.name))}
         for value in filled.values
     ]
-    return pd.DataFrame(rows, columns=COLUMNS)
+    return pd.DataFrame(rows, columns=[*ABOUT, *FIGURE, *ORIGIN])
 
 
 def _about(table: Table, value: Value) -> dict[str, object]:

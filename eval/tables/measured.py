@@ -24,7 +24,7 @@ class TextScore:
 
 @dataclass(frozen=True)
 class Measured:
-    """The first of these metrics that the run has; `*` stands for any letters (fad_pc* for any number of components)."""
+    """The first of these metrics that the run has; `*` stands for any letters (fad_pc*: any number of components)."""
 
     names: Sequence[str]
     needs: Needs = "clips"

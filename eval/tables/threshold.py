@@ -1,4 +1,4 @@
-"""Optimisation steps to a threshold of the loss, from the history of a run with all its K steps (DITTO, section 3: MS2C).
+"""Optimisation steps to a threshold of the loss, from the history of a run with all its K steps (DITTO: MS2C).
 
 Counted as `eval.efficiency` counts: k where the loss after k steps is the first at or under τ. The mean is over the
 clips that reach it; those that never do are named, and part of no mean.

@@ -13,7 +13,7 @@ from eval.tables.base import Filled
 from eval.tables.definition import Table
 
 INDEX = (
-    "The paper's tables from this repository's runs, ours beside the reported figures: `python -m eval.tables`. Models, "
+    "The paper's tables from this repository's runs, ours beside the reported figures: `python -m eval.tables`. Model, "
     "music and judges are not the paper's, and n is smaller: orders compare, values need not."
 )
 
