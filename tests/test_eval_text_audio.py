@@ -134,11 +134,12 @@ def test_one_lie_changes_one_thing():
         assert len(lies[what]) == 30
         assert all(true != false for true, false in lies[what].values()), what
     assert all(0 < int(false.split()[-4]) <= 250 for _, false in lies["tempo x 2"].values())
-    knows_all = recall.pairwise(
-        lambda texts, rows: np.array([text in pieces[r].captions for text, r in zip(texts, rows, strict=True)]), pieces
-    )
-    assert knows_all["genre"] == (1.0, 30)
-    assert recall.pairwise(lambda texts, rows: np.zeros(len(rows)), pieces)["mode"] == (0.5, 30)
+
+    def knows_all(texts, rows):
+        return np.array([text in pieces[row].captions for text, row in zip(texts, rows, strict=True)])
+
+    assert recall.pairwise(knows_all, lies)["genre"] == 1
+    assert recall.pairwise(lambda texts, rows: np.zeros(len(rows)), lies)["mode"] == 0.5
 
 
 @pytest.fixture(scope="module")

@@ -44,7 +44,8 @@ def hear_split(split: str, n: int, seconds: float, cache: Path) -> Captioned:
     labels = {piece.piece_id: piece for piece in read_pieces(data_root() / "music", split)}
     excerpts = load_excerpts(split, seconds)
     folder = cache / f"heard-{heard.fingerprint()}"
-    rows, pieces = [], []
+    rows: list[np.ndarray] = []
+    pieces: list[Piece] = []
     for excerpt in tqdm(excerpts, f"hear {split}", unit="clip", total=min(n, len(excerpts)), leave=False):
         if len(rows) == n:
             break

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -97,7 +98,7 @@ def _load(checkpoint: str) -> tuple:
     from transformers import AutoTokenizer, ClapFeatureExtractor, ClapModel
 
     try:
-        model, found = ClapModel.from_pretrained(checkpoint, output_loading_info=True)
+        model, found = cast(tuple[Any, dict], ClapModel.from_pretrained(checkpoint, output_loading_info=True))
         extractor = ClapFeatureExtractor.from_pretrained(checkpoint)
         tokenizer = AutoTokenizer.from_pretrained(checkpoint)
     except (OSError, ValueError) as error:

@@ -27,6 +27,10 @@ MAX_SCALE = 100.0
 class Head(nn.Module):
     """Standardise by group (each group has the same weight, whatever its size), then two layers, then length 1."""
 
+    mean: Tensor
+    scale: Tensor
+    share: Tensor
+
     def __init__(self, groups: dict[str, int], hidden: int, dropout: float) -> None:
         super().__init__()
         size = sum(groups.values())
