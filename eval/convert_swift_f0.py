@@ -36,7 +36,7 @@ def main() -> None:
 
 def _bands(graph: Any, arrays: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
     """Where the matrices [K, F] are not zero, as places in the flattened matrix, and their values there."""
-    found = {}
+    found: dict[str, torch.Tensor] = {}
     scattered = [node for node in graph.node if node.op_type == "ScatterElements"]
     for window, node in zip(WINDOWS, scattered, strict=True):
         places, values = (torch.from_numpy(arrays[name].copy()) for name in node.input[1:3])
@@ -50,7 +50,7 @@ def _convolutions(graph: Any, arrays: dict[str, np.ndarray]) -> dict[str, torch.
     nodes = [node for node in graph.node if node.op_type == "Conv"]
     pitch_score = next(node for node in nodes if arrays[node.input[1]].shape == (1, 4, 1, 1))
     chosen = [*nodes[: len(blocks) + 2], pitch_score]
-    found = {}
+    found: dict[str, torch.Tensor] = {}
     for name, node in zip(["start", *blocks, "narrow", "score"], chosen, strict=True):
         weight, bias = (torch.from_numpy(arrays[part].copy()) for part in node.input[1:3])
         found |= {f"{name}.weight": weight, f"{name}.bias": bias}

@@ -35,8 +35,7 @@ def validate(wave_N: np.ndarray, rate: int, target_T: np.ndarray, from_s: float 
 def curve(wave_N: np.ndarray, rate: int, hop: int, smoothing_s: float = 1.0) -> np.ndarray:
     """Smoothed level of each frame in dB, [N] -> [T]."""
     wave_N = np.asarray(wave_N, dtype=np.float64)
-    frames = {"frame_length": sound.N_FFT, "hop_length": hop, "pad_mode": "constant"}
-    rms = librosa.feature.rms(y=wave_N, **frames, dtype=np.float64)
+    rms = librosa.feature.rms(y=wave_N, frame_length=sound.N_FFT, hop_length=hop, pad_mode="constant", dtype=np.float64)
     level_T = 10 * np.log10(rms[0, : wave_N.size // hop] ** 2 + FLOOR)
     return sound.smooth(level_T, round(smoothing_s * rate / hop))
 

@@ -14,6 +14,7 @@ Legend: B waves, N samples, T frames, F bands, P = 95 pitches, C channels.
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from pathlib import Path
 
@@ -37,9 +38,8 @@ class _Residual(nn.Module):
     def __init__(self, kernel: tuple[int, int], dilation: int) -> None:
         super().__init__()
         padding = (dilation * (kernel[0] // 2), kernel[1] // 2)
-        options = {"padding": padding, "dilation": (dilation, 1)}
-        self.first = nn.Conv2d(CHANNELS, CHANNELS, kernel, **options)
-        self.second = nn.Conv2d(CHANNELS, CHANNELS, kernel, **options)
+        self.first = nn.Conv2d(CHANNELS, CHANNELS, kernel, padding=padding, dilation=(dilation, 1))
+        self.second = nn.Conv2d(CHANNELS, CHANNELS, kernel, padding=padding, dilation=(dilation, 1))
 
     def forward(self, x_BCFT: Tensor) -> Tensor:
         return torch.relu(x_BCFT + self.second(torch.relu(self.first(x_BCFT))))
@@ -58,8 +58,8 @@ class SwiftF0(nn.Module):
         self.blocks = nn.Sequential(*(_Residual(kernel, dilation) for kernel, dilation in BLOCKS))
         self.narrow = nn.Conv2d(CHANNELS, 4, 3)
         self.score = nn.Conv2d(4, 1, 1)
-        limits = torch.tensor([LOWEST_HZ, HIGHEST_HZ], dtype=torch.float64).log()
-        self.register_buffer("log_hz_P", torch.linspace(*limits.tolist(), PITCHES), persistent=False)
+        log_hz_P = torch.linspace(math.log(LOWEST_HZ), math.log(HIGHEST_HZ), PITCHES)
+        self.register_buffer("log_hz_P", log_hz_P, persistent=False)
 
     def forward(self, wave_BN: Tensor) -> Tensor:
         x_BCFT = torch.stack([self._bands(wave_BN, window) for window in WINDOWS], 1)
