@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -40,10 +41,12 @@ def load_branch(model: MusicModel, weights: str | None = None) -> tuple[Embedded
             f"(weights {config['base']['weights_hash']}), not to model={model.name} ({model.weights_hash}): "
             f"train one for it with `{TRAIN} stage.module.base=WEIGHTS`"
         )
-    return model, _read(folder, model)
+    return model, _read(folder, (folder / BRANCH).stat().st_mtime_ns, model)
 
 
-def _read(folder: Path, model: Embedded) -> ControlBranch:
+@lru_cache(maxsize=1)
+def _read(folder: Path, written_ns: int, model: Embedded) -> ControlBranch:
+    """Read once for all batches of a run; again where the file has changed since."""
     branch = ControlBranch(model.network)
     branch.load_state_dict(load_file(folder / BRANCH))
     return branch.to(model.device, model.dtype).eval().requires_grad_(False)
