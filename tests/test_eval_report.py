@@ -315,6 +315,10 @@ def test_a_telephone_needs_no_scrolling_sideways(browser, folder):
     for view in ("#task=intensity", "#task=outpainting", "#task="):
         browser.run(f"location.hash = '{view}'")
         assert browser.run("document.documentElement.scrollWidth") <= 390
+        right = "[...document.querySelectorAll('.clip, .wide, .filter > *, .top *')].filter(e => e.checkVisibility())"
+        assert (
+            browser.run(f"Math.max(...{right}.map(e => e.getBoundingClientRect().right))") <= 390
+        )  # nothing is cut off
     assert browser.run("getComputedStyle(document.querySelector('.play')).width") == "34px"
 
 

@@ -34,6 +34,6 @@ def screenshot(page: Path, out: Path, view: Mapping[str, Any]) -> str:
             raise UserError(f"Chromium made no screenshot: {(done.stderr.strip().splitlines() or ['no reason'])[-1]}")
         buffer = io.BytesIO()
         with Image.open(shot) as image:
-            image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(buffer, "PNG", optimize=True)
+            image.convert("RGB").quantize(256, dither=Image.Dither.NONE, kmeans=3).save(buffer, "PNG", optimize=True)
     write_bytes(out, buffer.getvalue())
     return f"{out}: {len(buffer.getvalue()) / 1e3:.0f} kB"
