@@ -16,11 +16,17 @@ from eval.orders import Order, better_is_higher, compare, reported
 from eval.page import figure, number, table_lines, write_block
 from eval.readme import provenance
 
-SOUND = ("fad_ratio", "tag_score")
+SOUND = ("fad_ratio", "text_audio_score", "clap_score")
 COST = ("seconds_per_clip", "seconds_per_step", "steps", "model_calls", "peak_memory_gib")
 LABELS = {
     "fad_ratio": "FAD, ratio to text-only",
-    "tag_score": "tag score",
+    "text_audio_score": "text score (heads of this repository)",
+    "clap_score": "CLAP score",
+    "melody_accuracy": "melody accuracy, chroma %",
+    "melody_f0_accuracy": "by a pitch tracker %",
+    "overlap_mse": "overlap MSE, x_0",
+    "overlap_mel_mse": "overlap MSE, log-mel",
+    "seam_change": "seam (1: as elsewhere)",
     "seconds_per_clip": "s per clip",
     "seconds_per_step": "s per step (batch)",
     "model_calls": "model calls",
@@ -40,7 +46,7 @@ def generated(table: pd.DataFrame, options: dict[str, Any]) -> list[str]:
     lines = [
         f"The first {options['n']} prompts of the test split, the same targets and seeds for every method. ↓ lower is "
         "better, ↑ higher; in brackets the 95 % bootstrap interval over clips; bold: the best mean of the methods that "
-        "control (another whose interval overlaps may be as good). FAD and tag score are of the clip as it was "
+        "control (another whose interval overlaps may be as good). FAD and text score are of the clip as it was "
         f"generated, before it is stitched to a recording. By `python -m eval.methods` ([{name}.csv]({name}.csv)).",
         f"\nDevice, commits, weights, reference of FAD: {provenance(table)}.\n",
         f"![Control against sound]({name}.png)",

@@ -33,13 +33,13 @@ METRICS = {
     ("", "structure_mse"): "structure_mse",
     ("", "melody_accuracy"): "melody_accuracy",
     ("", "fad"): "fad",
-    ("", "clap"): "tag_score",
+    ("", "clap"): "text_audio_score",
     ("", "steps_to_threshold"): "steps",
     ("", "latency_seconds"): "seconds_per_clip",
     ("", "seconds_per_step"): "seconds_per_step",
     ("", "memory_gb"): "peak_memory_gib",
 }
-HIGHER = ("accuracy", "correlation", "tag_score")
+HIGHER = ("accuracy", "correlation", "_score")
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ README, and copies the picture of the intensity run's median clip. No figure is 
 
 from __future__ import annotations
 
+import fnmatch
 import shutil
 import sys
 from pathlib import Path
@@ -20,17 +21,17 @@ CONTROLS = (
     ("melody", "melody_accuracy", "melody accuracy, % (higher)"),
     ("structure", "structure_mse", "structure MSE (lower)"),
 )
-SOUND = (("fad_ratio", "FAD"), ("tag_score_ratio", "tag score"))
+SOUND = {"fad*_ratio": "FAD, ratio", "*_score_change": "text score, change"}  # by the pattern of the metric
 SETS = ("real", "vocoder", "griffin_lim", "generated", "no_text")
 
 
 def control_table(table: pd.DataFrame) -> list[str]:
-    """One line a task: text-only and DITTO with their 95 % intervals, and the change in FAD and tag score."""
-    lines = ["| control | text-only | DITTO | n | FAD, ratio | tag score, ratio | s per step (batch) |"]
+    """One line a task: text-only and DITTO with their 95 % intervals, and the change in FAD and text score."""
+    lines = [f"| control | text-only | DITTO | n | {' | '.join(SOUND.values())} | s per step (batch) |"]
     lines.append("|---|---|---|---|---|---|---|")
     for task, metric, label in CONTROLS:
         values = [_value(table, task, method, metric) for method in ("text_only", "ditto")]
-        ratios = [_ratio(table, task, name) for name, _ in SOUND]
+        ratios = [_first(table, task, pattern) for pattern in SOUND]
         n = _cell(table, task, "ditto", metric, "n")
         seconds = f"{_cell(table, task, 'ditto', 'seconds_per_step')} ({_cell(table, task, 'ditto', 'batch_size')})"
         lines.append("| " + " | ".join([label, *values, n, *ratios, seconds]) + " |")
@@ -49,12 +50,12 @@ def quality_table(table: pd.DataFrame) -> list[str]:
 
 
 def provenance(table: pd.DataFrame) -> str:
-    """Device, commit, weights and reference of a table in one line."""
+    """Device, commit, weights and reference of FAD of a table in one line."""
     kept = [
-        sorted({str(v) for v in table[c].dropna() if str(v)})
-        for c in ("device", "commit", "weights", "reference")
-        if c in table
+        sorted({str(v) for v in table[c].dropna() if str(v)}) for c in ("device", "commit", "weights") if c in table
     ]
+    if "reference" in table:
+        kept.append(sorted(set(table[table["metric"].str.startswith("fad")]["reference"].dropna())))
     return "; ".join(", ".join(values) for values in kept)
 
 
@@ -104,10 +105,9 @@ def _value(table: pd.DataFrame, task: str, method: str, metric: str) -> str:
     return f"{value} [{low}, {high}]" if value else ""
 
 
-def _ratio(table: pd.DataFrame, task: str, suffix: str) -> str:
-    """The first ratio of this kind that the table has (FAD may be in a number of principal components)."""
-    stem = suffix.removesuffix("_ratio")
-    names = [m for m in table["metric"].unique() if m.startswith(stem) and m.endswith("_ratio")]
+def _first(table: pd.DataFrame, task: str, pattern: str) -> str:
+    """The first metric of this pattern that the table has (FAD may be in a number of principal components)."""
+    names = fnmatch.filter(table["metric"].unique(), pattern)
     return _value(table, task, "ditto", names[0]) if names else ""
 
 
