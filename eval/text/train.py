@@ -123,7 +123,8 @@ def train(options: TrainOptions, seconds: float = SECONDS) -> TextAudio:
         dropout: mean_recall(model, sets["val"], read(sets["val"], WORDINGS)) for dropout, model in models.items()
     }
     best = max(scores, key=scores.__getitem__)
-    model = models[best]
+    models[best].save(options.out)
+    model = TextAudio.load(options.out)  # tested as it is shipped, in float16
     model.about = {
         "heard": heard.fingerprint(),
         "words": words.VERSION,
