@@ -90,8 +90,8 @@ class Runs:
             named = [self._differences(one, cell) for cell in of_task if cell.method == one.named]
             near = [why for why in named if not any(line.startswith(PROMPTS) for line in why)]
             if near and not any(self.fits(one, cell) for cell in of_task):
-                least = "; ".join(min(near, key=len))
-                lines.append(f"left out: run {one.path.name} ({one.named} on {one.task}), {least}")
+                least = min(near, key=len)
+                lines.append(f"left out: run {one.path.name} ({one.named} on {one.task}), {'; '.join(least)}")
         return lines
 
     def cost_notes(self, one: Finished, cell: Cell) -> list[str]:

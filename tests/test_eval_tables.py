@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import warnings
 
 import pytest
 from hydra import compose, initialize_config_dir
@@ -9,12 +10,14 @@ from omegaconf import OmegaConf
 
 from ditto.run import CONF, SEARCH
 from ditto.types import UserError
+from eval.fad import SmallSetWarning
 from eval.orders import printed
 from eval.tables import __main__ as command
-from eval.tables import latex
+from eval.tables import base, latex
+from eval.tables.base import Filled
 from eval.tables.definition import numbers
-from eval.tables.grid import reported
-from tests.table_cases import config, definition, line, long, made, without_sound, written
+from eval.tables.grid import panels, reported
+from tests.table_cases import config, definition, line, long, made, told, without_sound, written
 
 
 @pytest.fixture(autouse=True)
@@ -120,9 +123,31 @@ def test_columns_and_provenance_of_the_csv(tmp_path):
 def test_the_page_says_where_its_figures_come_from(tmp_path):
     made(tmp_path, "ditto", [1.0, 2.0])
     text = written(tmp_path, 3)["md"]
-    for said in ("device: a CPU", "commits: abc", "checkpoint: w", "FAD against 500 clips", "FAD (fad_pc8) ↓"):
+    for said in (
+        "device: a CPU",
+        "commits: abc",
+        "checkpoint: w",
+        "reference or judge of FAD: 500 clips",
+        "FAD (fad_pc8) ↓",
+    ):
         assert said in text
     assert "python -m ditto.run +experiment=methods task=intensity method=ditto\n" in text
+
+
+def test_what_was_warned_of_stands_below_the_table_once(tmp_path, monkeypatch):
+    def warning(one, text_only, judges):
+        warnings.warn("too few windows", SmallSetWarning, stacklevel=1)
+        return told(one, text_only, judges)
+
+    monkeypatch.setattr(base, "rows", warning)
+    made(tmp_path, "ditto", [1.0, 2.0])
+    made(tmp_path, "freedom", [1.0, 2.0])
+    assert written(tmp_path, 3)["md"].count("- too few windows") == 1
+
+
+def test_panels_stand_below_each_other(tmp_path):
+    assert [panel.title for panel in panels(definition(7), Filled([]))] == ["6 s", "24 s"]
+    assert [panel.title for panel in panels(definition(6), Filled([]))] == [""]
 
 
 def test_latex_is_ascii_escaped_and_has_rows_of_one_length(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from ditto.run_directory import read_json
 from eval.cells import Cell
 from eval.comparable import Runs
+from eval.fad import SmallSetWarning
 from eval.finished import Finished
 from eval.measure import Judges, rows
 from eval.sets import Row as Line
@@ -30,6 +32,7 @@ class Context:
     options: Mapping[str, Any]
     runs: Runs
     defined: Mapping[str, list[str]]  # method -> its tasks, where not all
+    warned: dict[str, None] = field(default_factory=dict)  # what was warned of while measuring, once each
     _measured: dict[tuple[Path, bool, Path | None], list[Line]] = field(default_factory=dict)
 
     @cached_property
@@ -48,7 +51,10 @@ class Context:
         """Every figure of a run (eval.measure), once in a command."""
         key = (one.path, one.beside, text_only.path if text_only else None)
         if key not in self._measured:
-            self._measured[key] = rows(one, text_only, self.judges)
+            with warnings.catch_warnings(record=True) as said:
+                warnings.simplefilter("always", UserWarning)
+                self._measured[key] = rows(one, text_only, self.judges)
+            self.warned |= dict.fromkeys(str(one.message) for one in said if one.category is SmallSetWarning)
         return self._measured[key]
 
 
@@ -115,6 +121,11 @@ class Value:
     other: str = ""  # the command, where it is not the cell's
     notes: tuple[str, ...] = ()
     failed: int = 0
+
+    @property
+    def of_clips(self) -> bool:
+        """Is its n one of clips? Of costs it is the rounds in which they were measured."""
+        return bool(self.line and self.line.get("n")) and self.column.figure.needs != "nothing"
 
     @property
     def command(self) -> str:

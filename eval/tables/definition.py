@@ -38,6 +38,7 @@ class Block:
     task: str
     columns: tuple[Column, ...]
     label: str = ""
+    panel: str = ""  # blocks of one panel stand side by side; panels below each other
     setting: str = ""  # in the paper's words
     experiment: str = ""  # where it is not the table's
     overrides: tuple[str, ...] = ()
@@ -80,7 +81,7 @@ class Table:
     rows: tuple[Row, ...]
     source: Source
     experiment: str = "methods"
-    stacked: bool = False  # blocks below each other instead of side by side
+    notes: tuple[str, ...] = ()  # what is to know before reading it
 
     def crossings(self, defined: Mapping[str, list[str]]) -> Iterator[tuple[Row, Block]]:
         """Where a row and a block meet; not where the method is not defined on the task."""
@@ -107,7 +108,7 @@ def load(number: int, columns: Mapping[str, Mapping[str, Any]]) -> Table:
         blocks = tuple(_block(block, shared, columns) for block in said.pop("blocks"))
         rows = tuple(Row(**_tuples(row)) for row in said.pop("rows"))
         source = build(said.pop("source", {"_target_": "eval.tables.from_runs.FromRuns"}), "source")
-        return Table(blocks=blocks, rows=rows, source=source, **said)
+        return Table(blocks=blocks, rows=rows, source=source, **_tuples(said))
     except (TypeError, KeyError) as error:
         raise UserError(f"{path}: {error}") from error
 

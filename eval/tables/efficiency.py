@@ -11,6 +11,7 @@ from eval.sets import Row as Line
 from eval.tables.base import Found, Lacking, Needs
 
 COMMAND = "python -m eval.efficiency"
+SPREAD = "times are medians over rounds of their own (eval.efficiency), in brackets their quartiles"
 KEPT = ("metric", "value", "low", "high", "n", "run", "model", "device", "commit", "weights")
 
 
@@ -35,4 +36,4 @@ class Efficiency:
         line = next((one for one in lines if one is not None), None)
         if line is None:
             return Lacking(f"no {' or '.join(self.names)} of {found.cell.method} at T = {steps}", COMMAND)
-        return {**{name: line[name] for name in KEPT}, "command": COMMAND}
+        return {**{name: line[name] for name in KEPT}, "command": COMMAND, "note": SPREAD}

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 
 from eval.cells import commands
 from eval.tables.base import Filled
+from eval.tables.definition import Table
 
 SAID = {"device": "device", "commit": "commits", "weights": "checkpoint", "model": "model"}
 
 
-def remarks(filled: Filled) -> list[str]:
+def remarks(table: Table, filled: Filled) -> list[str]:
     """What is to know about the whole table, and about single figures of it."""
-    return list(dict.fromkeys([*filled.remarks, *(note for value in filled.values for note in value.notes)]))
+    of_values = (note for value in filled.values for note in value.notes)
+    return _distinct([*table.notes, *filled.remarks, *of_values])
 
 
 def origin(filled: Filled) -> list[str]:
@@ -21,16 +24,18 @@ def origin(filled: Filled) -> list[str]:
     for name, word in SAID.items():
         values = _distinct(value.provenance.get(name) for value in filled.values)
         lines += [f"{word}: {', '.join(values)}"] if values else []
-    judged = {v.column.label: v for v in filled.values if v.line and v.line.get("reference")}
-    for label in judged:
-        references = _distinct(v.line.get("reference") for v in filled.values if v.line and v.column.label == label)
-        lines.append(f"{label} against {'; '.join(references)}")
-    return lines
+    judged: dict[str, list[str]] = defaultdict(list)
+    for value in filled.values:
+        if value.line and value.line.get("reference"):
+            judged[str(value.line["reference"])].append(value.column.label)
+    return lines + [
+        f"reference or judge of {', '.join(dict.fromkeys(labels))}: {reference}" for reference, labels in judged.items()
+    ]
 
 
 def made_by(filled: Filled) -> list[str]:
     """The commands that made the runs."""
-    made = [value for value in filled.values if value.line]
+    made = [value for value in filled.values if value.line and (value.other or value.provenance)]
     return [*commands(value.cell for value in made if not value.other), *_distinct(value.other for value in made)]
 
 

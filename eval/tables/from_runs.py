@@ -35,7 +35,7 @@ class FromRuns:
         bar = tqdm(crossings, desc=f"table {table.number}", unit="cell", leave=False)
         for (row, block), found in zip(bar, founds, strict=True):
             values += _values(row, block, found, _sized(found.cell, context))
-        return Filled(values, missing, others)
+        return Filled(values, missing, others, list(context.warned))
 
 
 def _other_commands(crossings: list[tuple[Row, Block]], founds: list[Found]) -> Iterator[str]:
@@ -89,14 +89,15 @@ def _values(row: Row, block: Block, found: Found, cell: Cell) -> Iterator[Value]
             continue
         line = column.figure(found)
         if isinstance(line, Lacking):
-            yield replace(empty, notes=(f"{column.label}: {line.why}",), other=line.command)
+            notes = () if line.command else (f"{column.label}: {line.why}",)
+            yield replace(empty, notes=notes, other=line.command)
         else:
             yield _value(empty, line, found)
 
 
 def _value(empty: Value, line: Line, found: Found) -> Value:
     """The line with where it comes from: what it says itself, else its run."""
-    of_run = found.one.provenance if found.one and "device" not in line else {}
+    of_run = found.one.provenance if found.one and empty.column.figure.needs != "nothing" else {}
     provenance = {**of_run, **{name: line[name] for name in PROVENANCE if name in line}}
     failed = found.failed
     notes = tuple(filter(None, [_said(found.cell, failed), str(line.get("note", ""))]))

@@ -7,6 +7,7 @@ another whose 95 % interval overlaps the best's may be as good, and is marked to
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -39,10 +40,12 @@ class Panel:
 
 
 def panels(table: Table, filled: Filled) -> list[Panel]:
-    """One panel, or where the table is stacked one for each block."""
+    """The blocks of one panel side by side."""
     values = {(v.row, v.block, v.column.name): v for v in filled.values}
-    parts = [(block,) for block in table.blocks] if table.stacked else [table.blocks]
-    return [_panel(table, part, values) for part in parts]
+    parts: dict[str, list[Block]] = defaultdict(list)
+    for block in table.blocks:
+        parts[block.panel].append(block)
+    return [_panel(table, name, part, values) for name, part in parts.items()]
 
 
 def reported(table: Table) -> dict[Key, float]:
@@ -58,7 +61,7 @@ def reported(table: Table) -> dict[Key, float]:
     return {place: float(known[names]) for place, names in places.items() if names in known}
 
 
-def _panel(table: Table, blocks: Sequence[Block], values: dict[Key, Value]) -> Panel:
+def _panel(table: Table, title: str, blocks: Sequence[Block], values: dict[Key, Value]) -> Panel:
     theirs = reported(table)
     rows = [row for row in table.rows if any((row, block, c.name) in values for block in blocks for c in block.columns)]
     lines = [[Shown(row.title)] for row in rows]
@@ -75,7 +78,7 @@ def _panel(table: Table, blocks: Sequence[Block], values: dict[Key, Value]) -> P
         groups.append((block.label, len(head) - before))
     head.append("n")
     _extend(lines, [Shown(_count(values, row, blocks)) for row in rows])
-    return Panel(blocks[0].label if table.stacked else "", [] if table.stacked else groups, head, lines)
+    return Panel(title, groups, head, lines)
 
 
 def heading(column: Column, ours: Iterable[Value | None]) -> str:
@@ -130,7 +133,7 @@ def _overlap(a: tuple[float, float], b: tuple[float, float]) -> bool:
 def _count(values: dict[Key, Value], row: Row, blocks: Sequence[Block]) -> str:
     """Clips in the means of each block, and how many failed."""
     of_row = [
-        [v for c in block.columns if (v := values.get((row, block, c.name))) and v.line and v.line.get("n")]
+        [v for c in block.columns if (v := values.get((row, block, c.name))) and v.line and v.of_clips]
         for block in blocks
     ]
     counts = [

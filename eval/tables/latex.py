@@ -39,7 +39,7 @@ def page(table: Table, filled: Filled) -> str:
     for number, part in enumerate(parts):
         lines += [r"\midrule"] if number else []
         lines += _panel(part, width)
-    lines += [r"\bottomrule", r"\end{tabular}", *_notes(filled), r"\end{table}"]
+    lines += [r"\bottomrule", r"\end{tabular}", *_notes(table, filled), r"\end{table}"]
     return "\n".join(lines) + "\n"
 
 
@@ -75,8 +75,8 @@ def _cell(place: Shown) -> str:
     return f"{written}{escape(space + interval)}" + (r"$^\circ$" if place.level else "")
 
 
-def _notes(filled: Filled) -> list[str]:
-    said = [*footer.remarks(filled), *footer.origin(filled)]
+def _notes(table: Table, filled: Filled) -> list[str]:
+    said = [*footer.remarks(table, filled), *footer.origin(filled)]
     missing = footer.missing(filled)
     return [r"\par\footnotesize", *(escape(line) + r"\par" for line in said)] + [
         rf"Missing: \texttt{{{escape(line)}}}\par" for line in missing

@@ -20,14 +20,17 @@ def page(table: Table, filled: Filled) -> str:
     lines = [f"# Table {table.number}. {table.title}", "", table.shows, "", READING]
     for panel in panels(table, filled):
         lines += ["", *([f"## {panel.title}", ""] if panel.title else []), *_panel(panel)]
-    notes = footer.remarks(filled)
+    notes = footer.remarks(table, filled)
     lines += ["", *[f"- {note}" for note in notes]] if notes else []
     lines += ["", "## Where the figures come from", "", *[f"- {line}" for line in footer.origin(filled)]]
-    lines += [f"- `python -m eval.tables tables=[{table.number}]` of runs made by ([{name}.csv]({name}.csv)):", ""]
-    lines += ["```", *footer.made_by(filled), "```"]
-    missing = footer.missing(filled)
-    lines += ["", "## Missing", "", "```", *missing, "```"] if missing else []
+    lines += [f"- every figure: [{name}.csv]({name}.csv), by `python -m eval.tables tables=[{table.number}]`"]
+    lines += _commands("Runs made by", footer.made_by(filled))
+    lines += _commands("## Missing", footer.missing(filled))
     return "\n".join(lines) + "\n"
+
+
+def _commands(title: str, commands: list[str]) -> list[str]:
+    return ["", title, "", "```", *commands, "```"] if commands else []
 
 
 def _panel(panel: Panel) -> list[str]:

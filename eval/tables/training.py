@@ -23,12 +23,10 @@ class TrainingHours:
     def __call__(self, found: Found) -> Line | Lacking:
         folder = self.weights.get(found.cell.method)
         if folder is None:
-            return row("fine_tuning_hours", 0.0, 0)  # nothing to train
+            return {**row("fine_tuning_hours", 0.0, 0), "n": None}  # nothing to train
         config = read_json(ROOT / folder / "config.json") or {}
         if "hours" in config:
-            return {
-                **row("fine_tuning_hours", float(config["hours"]), 0),
-                "note": f"on {config.get('device', 'a CPU')}",
-            }
+            trained = f"hours of training of {found.cell.method}: on {config.get('device', 'a CPU')}"
+            return {**row("fine_tuning_hours", float(config["hours"]), 0), "n": None, "note": trained}
         known = ", ".join(f"{name} {config[name]}" for name in ("steps", "clips_seen") if name in config)
         return Lacking(f"{folder}/config.json does not tell the hours of training ({known or 'no such file'})")
