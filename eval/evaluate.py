@@ -7,17 +7,16 @@ text-only clips that a run keeps beside its own. What was measured before comes 
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import hydra
 import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
 
+from ditto.command import command
 from ditto.runs import load_runs
 from ditto.types import UserError
 from eval.finished import BESIDE, Finished
@@ -80,13 +79,9 @@ def run(cfg: DictConfig) -> tuple[pd.DataFrame, pd.DataFrame]:
     return tables
 
 
-@hydra.main(version_base="1.3", config_path="../conf", config_name="evaluate")
+@command("evaluate")
 def main(cfg: DictConfig) -> None:
-    try:
-        run(cfg)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    run(cfg)
     print(f"written to {cfg.out}/clips.csv and runs.csv")
 
 

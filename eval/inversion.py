@@ -17,11 +17,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import hydra
 import pandas as pd
-from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
+from ditto.command import command
 from ditto.types import UserError
 from eval.asked import Asked, differences
 from eval.candidates import Candidate, candidates, consistent
@@ -112,14 +111,9 @@ def run(cfg: DictConfig) -> pd.DataFrame:
     return result
 
 
-@hydra.main(version_base="1.3", config_path="../conf", config_name="inversion")
+@command("inversion")
 def main(cfg: DictConfig) -> None:
-    GlobalHydra.instance().clear()  # the command line is read; eval.asked composes others
-    try:
-        result = run(cfg)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    result = run(cfg)
     print(f"{result['run'].nunique()} runs, written to {cfg.results}/{cfg.name}.csv and .md")
 
 

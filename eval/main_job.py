@@ -7,17 +7,15 @@ of `eval.measure`; <results>/main_job_loss.png the loss of every clip against th
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
-import hydra
 import numpy as np
 import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
+from ditto.command import command
 from ditto.run_directory import read_json
-from ditto.types import UserError
 from eval.finished import Finished, collect
 from eval.measure import Judges, rows
 
@@ -79,13 +77,9 @@ def run(cfg: DictConfig) -> pd.DataFrame:
     return result
 
 
-@hydra.main(version_base="1.3", config_path="../conf", config_name="main_job")
+@command("main_job")
 def main(cfg: DictConfig) -> None:
-    try:
-        result = run(cfg)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    result = run(cfg)
     shown = ["task", "method", "metric", "value", "low", "high", "n"]
     print(result[shown].to_string(index=False, float_format="%.4g"))
     print(f"written to {cfg.results}/{cfg.name}.csv and {cfg.name}_loss.png")

@@ -8,16 +8,13 @@ Runs that are missing are printed with the command that makes them; runs that do
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
-import hydra
 import pandas as pd
-from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
-from ditto.types import UserError
+from ditto.command import command
 from eval.comparable import collect
 from eval.main_job import measure
 from eval.methods_page import write_page
@@ -34,14 +31,9 @@ def run(cfg: DictConfig) -> pd.DataFrame:
     return result
 
 
-@hydra.main(version_base="1.3", config_path="../conf", config_name="methods")
+@command("methods")
 def main(cfg: DictConfig) -> None:
-    GlobalHydra.instance().clear()  # the command line is read; eval.asked composes others
-    try:
-        result = run(cfg)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    result = run(cfg)
     pairs = result.groupby(["task", "method"]).ngroups
     print(f"{pairs} pairs of task and method, written to {cfg.results}/{cfg.name}.csv, .md and .png")
 

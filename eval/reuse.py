@@ -19,11 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import hydra
 import numpy as np
 import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
+from ditto.command import command
 from ditto.run_directory import read_json
 from ditto.types import UserError
 from eval.candidates import Candidate, candidates, consistent
@@ -116,13 +116,9 @@ def run(cfg: DictConfig) -> pd.DataFrame:
     return result
 
 
-@hydra.main(version_base="1.3", config_path="../conf", config_name="reuse")
+@command("reuse")
 def main(cfg: DictConfig) -> None:
-    try:
-        result = run(cfg)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    result = run(cfg)
     print(f"{result['run'].nunique()} runs, written to {cfg.results}/{cfg.name}.csv and .md")
 
 

@@ -23,12 +23,12 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-import hydra
 import numpy as np
 import pandas as pd
 import soundfile
 from omegaconf import DictConfig, OmegaConf
 
+from ditto.command import command
 from ditto.runs import load_runs
 from ditto.types import UserError
 from eval.candidates import largest
@@ -169,13 +169,9 @@ def run(cfg: DictConfig) -> pd.DataFrame:
     return result
 
 
-@hydra.main(version_base="1.3", config_path="../conf", config_name="tuning")
+@command("tuning")
 def main(cfg: DictConfig) -> None:
-    try:
-        result = run(cfg)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    result = run(cfg)
     print(result[COLUMNS].to_string(index=False, float_format="%.4g"))
     print(f"written to {cfg.results}/tuning.csv and {cfg.tuned_file}")
 

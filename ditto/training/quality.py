@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
 import textwrap
 import time
 from collections.abc import Callable
@@ -25,7 +24,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import hydra
 import numpy as np
 import pandas as pd
 import torch
@@ -36,12 +34,12 @@ from tqdm import tqdm
 from ditto.audio import io
 from ditto.audio.mel import LogMel
 from ditto.build import build, build_model, pick_device
+from ditto.command import command
 from ditto.environment import commit, device_name
 from ditto.models.base import MusicModel, hash_weights
 from ditto.noise import noise
 from ditto.training.griffin_lim import griffin_lim
 from ditto.training.vocoding import stft_distance
-from ditto.types import UserError
 from eval.embedders.musicnn import Musicnn
 from eval.embeddings import embed_clips, read_files
 from eval.fad import Statistics
@@ -198,13 +196,9 @@ def run(cfg: DictConfig) -> pd.DataFrame:
     return table
 
 
-@hydra.main(version_base="1.3", config_path="../../conf", config_name="quality")
+@command("quality")
 def main(cfg: DictConfig) -> None:
-    try:
-        table = run(cfg)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    table = run(cfg)
     print(table[["set", "metric", "value", "low", "high", "n"]].to_string(index=False, float_format="%.4g"))
     print(f"written to {cfg.results}/{cfg.name}.csv and {cfg.name}.png; generated sound under {cfg.waves}")
 

@@ -9,18 +9,16 @@ Legend: B clips, N samples.
 from __future__ import annotations
 
 import itertools
-import sys
 from pathlib import Path
 
-import hydra
 import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
 from ditto.build import build_model, pick_device
+from ditto.command import command
 from ditto.controls.base import mean_squared_error
 from ditto.models.base import MusicModel
-from ditto.types import UserError
 from eval.real import load_excerpts, read_excerpts
 from eval.sets import Row, mean_row
 
@@ -47,13 +45,9 @@ def run(cfg: DictConfig) -> Row:
     return mean_row("roundtrip_mse", values)
 
 
-@hydra.main(version_base="1.3", config_path="../../conf", config_name="quality")
+@command("quality")
 def main(cfg: DictConfig) -> None:
-    try:
-        row = run(cfg)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    row = run(cfg)
     print(
         "roundtrip_mse "
         + ", ".join(f"{name} {value:.4g}" for name, value in row.items() if isinstance(value, int | float))

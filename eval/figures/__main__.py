@@ -10,11 +10,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import hydra
-from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
 from ditto.build import build
+from ditto.command import command
 from ditto.types import UserError
 from eval.figures.index import stem, write_index
 
@@ -43,14 +42,9 @@ def _chosen(asked: list[Any] | None, defined: dict[str, Any]) -> list[str]:
     return names
 
 
-@hydra.main(version_base="1.3", config_path="../../conf", config_name="figures")
+@command("figures")
 def main(cfg: DictConfig) -> None:
-    GlobalHydra.instance().clear()  # the command line is read; eval.asked composes others
-    try:
-        written = run(cfg)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    written = run(cfg)
     print("\n".join(str(path) for path in written))
 
 

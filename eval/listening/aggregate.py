@@ -11,11 +11,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import hydra
 import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
-from ditto.types import UserError
+from ditto.command import command
 from eval.listening.comparison import rows
 from eval.listening.key import Key, read_key
 from eval.listening.ratings import read_ratings
@@ -51,13 +50,9 @@ def run(cfg: DictConfig) -> pd.DataFrame:
     return result
 
 
-@hydra.main(version_base="1.3", config_path="../../conf", config_name="listening")
+@command("listening")
 def main(cfg: DictConfig) -> None:
-    try:
-        result = run(cfg)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    result = run(cfg)
     print(result.drop(columns=["standin", "judge", "page", *ABOUT]).to_string(index=False, float_format="%.4g"))
     print(f"written to {cfg.results}/{cfg.name}.csv")
 

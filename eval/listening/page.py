@@ -16,18 +16,15 @@ import hashlib
 import html
 import json
 import os
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import hydra
-from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
 
 from ditto.build import build
-from ditto.types import UserError
+from ditto.command import command
 from eval.listening.key import make_key, write_key
 from eval.listening.pictures import seconds
 from eval.listening.sound import encoded
@@ -101,14 +98,9 @@ def run(cfg: DictConfig) -> dict[str, Any]:
     return data
 
 
-@hydra.main(version_base="1.3", config_path="../../conf", config_name="listening")
+@command("listening")
 def main(cfg: DictConfig) -> None:
-    GlobalHydra.instance().clear()  # the command line is read; eval.asked composes others
-    try:
-        data = run(cfg)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    data = run(cfg)
     size = (Path(cfg.out) / "index.html").stat().st_size / 2**20
     print(f"{len(data['triplets'])} triplets in {cfg.out}/index.html ({size:.1f} MiB); whose clip is whose: {cfg.key}")
 

@@ -27,12 +27,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import hydra
 import numpy as np
 import pandas as pd
-from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
+from ditto.command import command
 from ditto.types import UserError
 from eval import tags
 from eval.finished import Finished
@@ -128,14 +127,9 @@ def judge(options: Mapping[str, Any], judges: Judges) -> str:
     )
 
 
-@hydra.main(version_base="1.3", config_path="../../conf", config_name="listening")
+@command("listening")
 def main(cfg: DictConfig) -> None:
-    GlobalHydra.instance().clear()  # the command line is read; eval.asked composes others
-    try:
-        result = run(cfg)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    result = run(cfg)
     print(result.drop(columns=["standin", "judge", "page", *ABOUT]).to_string(index=False, float_format="%.4g"))
     print(f"an automatic stand-in, not listeners; written to {cfg.results}/{cfg.name}_standin.csv")
 

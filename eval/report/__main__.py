@@ -13,10 +13,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import hydra
-from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
+from ditto.command import command
 from ditto.run_directory import write_bytes
 from ditto.types import UserError
 from eval.comparable import collect
@@ -41,14 +40,9 @@ def run(cfg: DictConfig) -> Path:
     return out
 
 
-@hydra.main(version_base="1.3", config_path="../../conf", config_name="report")
+@command("report")
 def main(cfg: DictConfig) -> None:
-    GlobalHydra.instance().clear()  # the command line is read; eval.asked composes others
-    try:
-        run(cfg)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    run(cfg)
 
 
 if __name__ == "__main__":

@@ -11,12 +11,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import hydra
-from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
-from ditto.types import UserError
-from eval.asked import CONF
+from ditto.command import command
 from eval.cells import Cell, commands
 from eval.comparable import Runs, first_clips, say
 from eval.tables.base import Context
@@ -56,14 +53,9 @@ def cells(tables: list[Table], context: Context) -> list[Cell]:
     return [table.cell(*crossing) for table in tables for crossing in table.crossings(context.defined)]
 
 
-@hydra.main(version_base="1.3", config_path=str(CONF), config_name="tables")
+@command("tables")
 def _main(cfg: DictConfig) -> None:
-    GlobalHydra.instance().clear()  # the command line is read; eval.asked composes others
-    try:
-        lines = missing(cfg) if cfg.missing else [str(path) for path in run(cfg)]
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    lines = missing(cfg) if cfg.missing else [str(path) for path in run(cfg)]
     print("\n".join(lines))
 
 
