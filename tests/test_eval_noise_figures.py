@@ -27,7 +27,7 @@ def test_variance_within_groups_by_hand():
     assert within(values).tolist() == [2.0, 8.0]
 
 
-def test_ratio_is_geometric_and_paired():
+def test_ratio_of_means_over_paired_groups():
     free = np.array([1.0, 10.0, 100.0, 1.0, 10.0, 100.0, 3.0, 7.0])
     one = compare(free / 4, free)
     assert one.value == pytest.approx(0.25)

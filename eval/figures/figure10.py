@@ -126,5 +126,5 @@ def _bands_panel(ax: Axes, rows: pd.DataFrame) -> None:
     ax.fill_between(middle, rows["low"], rows["high"], color=style.BLUE, alpha=0.2, linewidth=0)
     ax.plot(middle, rows["ratio"], "o-", color=style.BLUE)
     ax.axhline(1, color="0.6", linewidth=0.8, linestyle=":")
-    ax.set(xscale="log", xlabel="2-D frequency of the log-mel (share of the highest)", ylabel="variance, shared / free")
+    ax.set(xscale="log", xlabel="2-D frequency of the log-mel, share", ylabel="variance, shared / free")
     ax.set_ylim(0, max(1.15, rows["high"].max() * 1.05))
