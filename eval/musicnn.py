@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import OrderedDict
 from functools import lru_cache
 from pathlib import Path
 
@@ -64,7 +65,11 @@ class MusicNN(nn.Module):
 
     def forward(self, mel_BTF: Tensor) -> Tensor:
         """Log mel [B, T, 96] -> penultimate embedding [B, 200] (tag logits: `self.logits(embedding)`)."""
-        return self.dense_norm(torch.relu(self.dense(self.pooled(mel_BTF))))
+        return self.embedding(self.pooled(mel_BTF))
+
+    def embedding(self, pooled_BP: Tensor) -> Tensor:
+        """Pooled convolutions [B, 1506] -> penultimate embedding [B, 200]."""
+        return self.dense_norm(torch.relu(self.dense(pooled_BP)))
 
     def pooled(self, mel_BTF: Tensor) -> Tensor:
         """Log mel [B, T, 96] -> what the dense layer sees: max and mean over time of all convolutions [B, 1506]."""
@@ -129,6 +134,30 @@ def windows(mel_TF: Tensor) -> Tensor:
 @lru_cache(maxsize=1)
 def _tag_names() -> dict[str, list[str]]:
     return json.loads((WEIGHTS / "musicnn_tags.json").read_text())
+
+
+_POOLED: OrderedDict[tuple[str, bytes], Tensor] = OrderedDict()  # of the newest windows, 6 kB each
+_POOLED_SIZE = 8192
+
+
+def pooled(name: str, windows: Tensor, device: str = "cpu") -> Tensor:
+    """Windows [W, 187, 96] -> `MusicNN.pooled` [W, 1506] on the CPU; a window heard a moment ago is not heard again.
+
+    FAD and the text score both need it, and it is nearly all of their time.
+    """
+    keys = [(name, hashlib.blake2b(one.contiguous().numpy().tobytes(), digest_size=16).digest()) for one in windows]
+    new = [row for row, key in enumerate(keys) if key not in _POOLED]
+    if new:
+        with torch.no_grad():
+            made = load(name, device).pooled(windows[new].to(device)).float().cpu()
+        found = dict(zip([keys[row] for row in new], made, strict=True))
+    else:
+        found = {}
+    rows = torch.stack([found[key] if key in found else _POOLED[key] for key in keys])
+    _POOLED.update(found)
+    while len(_POOLED) > _POOLED_SIZE:
+        _POOLED.popitem(last=False)
+    return rows
 
 
 def tag_names(name: str = "msd") -> list[str]:

@@ -11,6 +11,7 @@ from ditto.types import UserError
 from eval import embeddings, musicnn
 from eval.convert_musicnn import golden_input, to_state
 from eval.embedders.musicnn import Musicnn
+from eval.text import heard
 
 
 def wave(seconds=5.944, rate=22_050, seed=0):
@@ -115,3 +116,23 @@ def test_files(tmp_path):
     (tmp_path / "y.wav").write_bytes(b"not audio")
     with pytest.raises(UserError, match=r"y\.wav"):
         list(embeddings.read_files([tmp_path / "y.wav"]))
+
+
+def test_a_window_is_heard_once_for_the_embedding_and_the_text_score(monkeypatch):
+    sound, rows = wave(seed=7), []
+    pooled = musicnn.MusicNN.pooled
+    monkeypatch.setattr(musicnn.MusicNN, "pooled", lambda self, x: rows.append(len(x)) or pooled(self, x))
+    first = Musicnn()(sound, 22_050)
+    heard.hear(sound, 22_050)
+    np.testing.assert_array_equal(Musicnn()(sound, 22_050), first)
+    assert rows == [3]
+    Musicnn()(0.5 * sound, 22_050)
+    Musicnn("mtt")(sound, 22_050)
+    assert rows == [3, 3, 3]  # another sound, another network
+
+
+def test_what_was_heard_is_forgotten_in_time(monkeypatch):
+    monkeypatch.setattr(musicnn, "_POOLED_SIZE", 4)
+    for seed in range(3):
+        Musicnn()(wave(seed=seed), 22_050)
+    assert len(musicnn._POOLED) == 4

@@ -21,7 +21,7 @@ class Musicnn(WindowEmbedder):
     sample_rate = musicnn.SAMPLE_RATE
 
     def __init__(self, weights: str = "msd", batch: int | None = None, device: str = "auto") -> None:
-        self.device = pick_device(device)
+        self.weights, self.device = weights, pick_device(device)
         self.batch = batch or (3 if self.device == "cpu" else 128)
         self.model = musicnn.load(weights, self.device)
         self.name = f"musicnn {weights.upper()} 200-d, 3 s windows every 1.472 s, 16 kHz by soxr HQ"
@@ -31,4 +31,5 @@ class Musicnn(WindowEmbedder):
         return musicnn.windows(musicnn.log_mel(torch.from_numpy(wave_N)[None])[0])
 
     def network(self, windows: Tensor) -> Tensor:
-        return self.model(windows.to(self.device))
+        pooled = musicnn.pooled(self.weights, windows, self.device)
+        return self.model.embedding(pooled.to(self.device))

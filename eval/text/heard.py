@@ -47,7 +47,7 @@ def hear(wave_N: np.ndarray, rate: int) -> np.ndarray:
         mel_TF = musicnn.log_mel(wave[None])[0]
         onsets_T = _onsets(mel_TF, *BAND_GROUPS[0])
         parts = [
-            musicnn.load("msd").pooled(musicnn.windows(mel_TF)).mean(0),
+            musicnn.pooled("msd", musicnn.windows(mel_TF)).mean(0),
             *(_periods(_onsets(mel_TF, low, high)) for low, high in BAND_GROUPS),
             *_pitch_and_centroid(wave),
             _levels(wave),
