@@ -92,9 +92,18 @@ def panel_letter(ax: Axes, letter: str) -> None:
 
 def save(figure: Figure, numbers: pd.DataFrame, path: Path) -> list[Path]:
     """Write the picture and, beside it, its numbers; each whole or not at all. Call it inside `paper()`."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    write_bytes(path, buffer.getvalue())
+    write_bytes(path, _png(figure))
     table = path.with_suffix(".csv")
     write_bytes(table, numbers.to_csv(index=False, float_format="%.6g").encode())
     return [path, table]
+
+
+def _png(figure: Figure) -> bytes:
+    """With 256 colours, which is half the size and looks the same: one colour map, a few lines, grey text."""
+    from PIL import Image
+
+    drawn, small = io.BytesIO(), io.BytesIO()
+    figure.savefig(drawn, format="png")
+    image = Image.open(drawn).convert("RGB")
+    image.quantize(256, dither=Image.Dither.NONE).save(small, "PNG", optimize=True, dpi=(DPI, DPI))
+    return small.getvalue()
