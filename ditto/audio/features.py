@@ -176,7 +176,10 @@ def spectral_centroid(wave_BN: Tensor, sample_rate: int, hop: int, n_fft: int = 
     return (hz[:, None] * weight_BKT).sum(1) / weight_BKT.sum(1)
 
 
-def correlation(a_BT: Tensor, b_BT: Tensor, eps: float = 1e-8) -> Tensor:
-    """Pearson correlation over time, [B, T] x [B, T] -> [B]; 0 where one of them is constant."""
+def correlation(a_BT: Tensor, b_BT: Tensor, eps: float = 1e-2) -> Tensor:
+    """Pearson correlation over time, [B, T] x [B, T] -> [B]; 0 where one of them is constant.
+
+    For curves in dB: `eps` is far below that of any curve that moves, and far above the rounding of one that does not.
+    """
     a, b = a_BT - a_BT.mean(-1, keepdim=True), b_BT - b_BT.mean(-1, keepdim=True)
     return (a * b).sum(-1) / torch.sqrt(a.square().sum(-1) * b.square().sum(-1) + eps)
