@@ -35,7 +35,8 @@ class FromRuns:
         bar = tqdm(crossings, desc=f"table {table.number}", unit="cell", leave=False)
         for (row, block), found in zip(bar, founds, strict=True):
             values += _values(row, block, found, _sized(found.cell, context))
-        return Filled(values, missing, others, list(context.warned))
+        has_fad = any(column.name.startswith("fad") for _, block in crossings for column in block.columns)
+        return Filled(values, missing, others, list(context.warned) if has_fad else [])
 
 
 def _other_commands(crossings: list[tuple[Row, Block]], founds: list[Found]) -> Iterator[str]:
