@@ -56,7 +56,8 @@ def summary(path: Path, task: str, options: Mapping[str, Any]) -> Table | None:
         cells = [_cell(found, method, name, best[name]) for name in metrics]
         body.append([Cell(labels.get(method, method)), *cells, Cell(f"{counted}", counted)])
     head = [("method", "", ""), *((*metric(name), arrow(name)) for name in metrics), ("n", "", "")]
-    references = sorted({str(name) for name in rows.get("reference", pd.Series(dtype=str)).dropna()} - {""})
+    fad = rows[rows["metric"].str.startswith("fad")]
+    references = sorted({str(name) for name in fad.get("reference", pd.Series(dtype=str)).dropna()} - {""})
     return Table(task, head, body, "; ".join(references))
 
 
