@@ -11,11 +11,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from baselines.controlnet_branch import Controls, FrameControl
-from baselines.defined import UndefinedTask, require
+from baselines.defined import require
 from ditto.audio.features import savgol
 from ditto.controls.base import Control
 from ditto.controls.intensity import Intensity
 from ditto.controls.melody import Melody
+from ditto.types import UndefinedTask
 
 MEAN_DB, SCALE_DB = -30.0, 15.0  # of the training music, roughly: only a change of units
 SILENCE_DB = -50.0  # frames under it have no melody

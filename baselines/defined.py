@@ -6,13 +6,9 @@ from typing import TypeVar
 
 from ditto.controls.base import Control
 from ditto.controls.painting import Painting
-from ditto.types import UserError
+from ditto.types import UndefinedTask
 
 ControlT = TypeVar("ControlT", bound=Control)
-
-
-class UndefinedTask(UserError):
-    """A method asked for a control that it has no meaning for; the message lists those that it has."""
 
 
 def require(control: Control, kinds: type[ControlT] | tuple[type[ControlT], ...], method: str, tasks: str) -> ControlT:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from baselines.defined import UndefinedTask, require
+from baselines.defined import require
 from baselines.readout_heads import Readings
 from ditto.audio.features import self_similarity
 from ditto.controls.base import Control
@@ -16,6 +16,7 @@ from ditto.controls.combined import Combined
 from ditto.controls.intensity import Intensity
 from ditto.controls.melody import Melody
 from ditto.controls.structure import SelfSimilarity
+from ditto.types import UndefinedTask
 
 READ: tuple[type[Control], ...] = (Intensity, Melody, SelfSimilarity)
 TASKS = "intensity, melody, structure, structure_transfer or sums of these"

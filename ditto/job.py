@@ -9,7 +9,6 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from ditto import locks
 from ditto.build import build_model, pick_device
 from ditto.options import check_run_options
+from ditto.outcome import Outcome
 from ditto.prompts import SOURCES, clip_requests
 from ditto.run_directory import NOT_IDENTITY, RunDirectory, read_json
 from ditto.types import ClipRequest, UserError
@@ -29,20 +29,6 @@ if TYPE_CHECKING:
 _CLIP_OPTIONS = (*SOURCES, "prompts_n", "prompts_offset", "prompts_repeat", "default_prompt", "seed")
 _LEFT_OUT = (*NOT_IDENTITY, *_CLIP_OPTIONS, "tuned")  # tuned values stand where a method or a task reads them
 _outcomes: list[Outcome] = []
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a job ended: done, skipped, busy (another process is at it), failed, or error (a mistake in the command)."""
-
-    run_id: str
-    path: Path
-    status: str
-    reason: str = ""
-
-    @property
-    def exit_code(self) -> int:
-        return {"failed": 1, "error": 2}.get(self.status, 0)
 
 
 def run_job(cfg: DictConfig) -> Outcome:

@@ -38,6 +38,10 @@ NOT_IDENTITY = (
     "logger",
     "overwrite",
     "retry",
+    "memory_gib",
+    "sweep",
+    "run_id",
+    "objective",
 )
 _LASTING = ("started", "names", "clips", "metric")  # what later states of status.json keep
 # No room, or no place to write: the user can mend it.

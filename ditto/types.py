@@ -18,6 +18,10 @@ class UserError(ValueError):
     """A mistake the user can mend: one clear line that says what to do. The commands print it and exit with code 2."""
 
 
+class UndefinedTask(UserError):
+    """A method asked for a control that it has no meaning for; the message lists those that it has."""
+
+
 @dataclass(frozen=True)
 class ClipSpec:
     """What a model generates: `frames` columns of `mel_bins` values, `hop` samples apart, at `sample_rate` Hz."""

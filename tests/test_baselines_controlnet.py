@@ -14,7 +14,6 @@ from baselines.controlnet_branch import ControlBranch, Controls, FrameControl
 from baselines.controlnet_controls import intensity, mask_at_random, of_music, of_task
 from baselines.controlnet_training import ControlNetTraining
 from baselines.controlnet_weights import BRANCH, CONFIG, PACKAGED, export, load_branch, save_branch
-from baselines.defined import UndefinedTask
 from baselines.text_only import TextOnly
 from ditto.audio.vocoder import Vocoder
 from ditto.controls.base import Control
@@ -29,7 +28,7 @@ from ditto.models.unet import SpectrogramUNet
 from ditto.noise import noise
 from ditto.prompts import clip_requests
 from ditto.sampling import DDIM
-from ditto.types import ClipRequest, UserError
+from ditto.types import ClipRequest, UndefinedTask, UserError
 from tests.control_cases import bound, toy, tune
 from tests.finite_differences import directional_check
 from tests.music_cases import write_music

@@ -7,7 +7,6 @@ import torch
 
 from baselines.added_noise import AddedNoise
 from baselines.ddim_inversion import DDIMInversion, invert
-from baselines.defined import UndefinedTask
 from baselines.from_inversion import FromInversion
 from baselines.null_text import NullText
 from ditto.controls.inversion import Inversion
@@ -15,7 +14,7 @@ from ditto.models.toy import Toy
 from ditto.noise import noise
 from ditto.optimization import Ditto
 from ditto.sampling import DDIM, DDPM, DPMSolverPP2M
-from ditto.types import UserError
+from ditto.types import UndefinedTask, UserError
 from tests.control_cases import FRAMES, bound, recordings, requests, toy
 
 PROMPTS = ["a calm song", "a fast song"]

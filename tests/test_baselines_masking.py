@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import pytest
 import torch
 
-from baselines.defined import UndefinedTask
 from baselines.masking import Masking
 from baselines.text_only import TextOnly
 from ditto.controls.base import rounds
@@ -15,6 +14,7 @@ from ditto.controls.painting import Painting
 from ditto.memory import count_calls
 from ditto.noise import step_noise
 from ditto.sampling import DDIM, DDPM, DPMSolverPP2M
+from ditto.types import UndefinedTask
 from tests.control_cases import FRAMES, bound, latents, recordings, requests, toy
 
 PROMPTS = ["a calm song", "a fast song"]

@@ -3,14 +3,13 @@
 import pytest
 import torch
 
-from baselines.defined import UndefinedTask
 from baselines.multidiffusion import MultiDiffusion
 from baselines.text_only import TextOnly
 from ditto.controls.base import rounds
 from ditto.controls.outpainting import Outpainting
 from ditto.noise import step_noise
 from ditto.sampling import DDIM, DDPM, DPMSolverPP2M
-from ditto.types import UserError
+from ditto.types import UndefinedTask, UserError
 from tests.control_cases import FRAMES, bound, latents, recordings, requests, toy
 from tests.test_baselines_masking import PROMPTS, SEEDS, generate, given
 

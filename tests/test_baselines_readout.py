@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from baselines.defined import UndefinedTask
 from baselines.readout import Readout, loss_and_gradient, readout_loss
 from baselines.readout_controls import estimate
 from baselines.readout_heads import captured, read
@@ -19,7 +18,7 @@ from ditto.controls.melody import Melody
 from ditto.controls.structure import Structure
 from ditto.models.toy import Toy
 from ditto.sampling import DDIM, noise
-from ditto.types import UserError
+from ditto.types import UndefinedTask, UserError
 from tests.control_cases import FRAMES, bound, latents, requests, toy, tune
 from tests.finite_differences import directional_check
 from tests.readout_cases import weights

@@ -14,12 +14,11 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf, open_dict
 
-from baselines.defined import UndefinedTask
 from ditto.build import build
 from ditto.models.toy import Toy
 from ditto.noise import noise
 from ditto.run import CONF
-from ditto.types import ClipRequest, UserError
+from ditto.types import ClipRequest, UndefinedTask, UserError
 from tests.control_cases import recordings, tune
 
 METHODS = sorted(path.stem for path in (CONF / "method").glob("*.yaml"))
