@@ -10,7 +10,8 @@ import shutil
 import sys
 from pathlib import Path
 
-from ditto.job import metric_lines, outcomes
+from ditto.job import metric_lines
+from ditto.outcome import outcomes
 from ditto.run import main as run
 
 PROMPT = "a calm jazz song at 90 beats per minute"

@@ -28,7 +28,7 @@ RUN_OPTIONS: dict[str, tuple[Any, int | None]] = {
     "run_id": (str | None, None),
     "text_only_beside": (bool, None),
     "overwrite": (bool, None),
-    "retry": (bool, None),
+    "retry": (bool | None, None),
     "progress": (bool, None),
     "pictures": (bool, None),
     "runs_dir": (str, None),

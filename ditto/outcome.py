@@ -35,5 +35,25 @@ class Outcome:
         return EXIT_CODES.get(self.status, 0)
 
     def __float__(self) -> float:
-        """For Hydra's sweepers that search: they want a number of each job."""
+        """For Hydra's sweepers that search. A ValueError, which is a failed trial to them, where there is no number."""
+        if math.isnan(self.objective):
+            raise ValueError(f"run {self.run_id or '?'} has nothing to minimise: {self.status} {self.reason}".strip())
         return self.objective
+
+
+_ended: list[Outcome] = []
+
+
+def remember(*outcomes: Outcome) -> None:
+    """Keep how jobs of the current command ended, for its exit code."""
+    _ended.extend(outcomes)
+
+
+def outcomes() -> list[Outcome]:
+    """How the jobs of the current command ended."""
+    return list(_ended)
+
+
+def forget() -> None:
+    """To be called at the start of a command."""
+    _ended.clear()

@@ -10,11 +10,13 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import threading
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import hydra
+
+from ditto.outcome import forget, outcomes
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -27,7 +29,7 @@ _MULTIRUN = ("-m", "--multirun")
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="run")
 def _task(cfg: DictConfig) -> Any:
-    """One job. Its outcome is kept by `ditto.job`, so that a failed job does not end a sweep."""
+    """One job; its value is its outcome, which a sweep's launcher collects."""
     from ditto.job import run_job
 
     return run_job(cfg)
@@ -42,13 +44,16 @@ def main(arguments: list[str] | None = None) -> int:
         # Hydra then lets errors through instead of printing them in its own way.
         os.environ["HYDRA_FULL_ERROR"] = "1"
         sys.argv = [before[0], *_quote_prompt(_search(arguments))]
-        _end_on_sigterm()
-        if "ditto.job" in sys.modules:
-            sys.modules["ditto.job"].forget_outcomes()
-        _task()
-        return _exit_code(multirun=any(flag in arguments for flag in _MULTIRUN))
+        multirun = any(flag in arguments for flag in _MULTIRUN)
+        forget()
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        with _sweeping() if multirun else nullcontext():
+            _task()
+        return _exit_code(multirun)
     except KeyboardInterrupt:
-        print("interrupted: the same command goes on with the clips that are missing", file=sys.stderr)
+        if outcomes():
+            _exit_code(multirun)
+        print("interrupted: the same command goes on with what is missing", file=sys.stderr)
         return 130
     except Exception as error:
         line = _one_line(error)
@@ -61,14 +66,19 @@ def main(arguments: list[str] | None = None) -> int:
         os.environ.pop("HYDRA_FULL_ERROR") if full_error is None else os.environ.update(HYDRA_FULL_ERROR=full_error)
 
 
+def _sweeping() -> AbstractContextManager[None]:
+    from ditto.sweeping.plugins import known_to_hydra
+
+    return known_to_hydra()
+
+
 def _exit_code(multirun: bool) -> int:
-    """The worst outcome of the jobs of this process; a sweep ends with a summary of them."""
-    job = sys.modules.get("ditto.job")
-    if job is None:  # --help, --cfg: no job ran
-        return 0
-    if multirun:
-        print(job.sweep_summary(job.outcomes()))
-    return max((outcome.exit_code for outcome in job.outcomes()), default=0)
+    """The worst outcome of the command's jobs; a sweep ends with a summary of them."""
+    if multirun and outcomes():
+        from ditto.sweeping.summary import summary
+
+        print(summary(outcomes()), flush=True)
+    return max((outcome.exit_code for outcome in outcomes()), default=0)
 
 
 def _one_line(error: Exception) -> str | None:
@@ -110,12 +120,6 @@ def _quote(argument: str) -> str:
         return argument
     escaped = value.replace("\\", "\\\\").replace('"', '\\"')
     return f'prompt="{escaped}"'
-
-
-def _end_on_sigterm() -> None:
-    """A scheduler's polite kill ends a run as Ctrl-C does."""
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 if __name__ == "__main__":

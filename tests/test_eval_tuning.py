@@ -11,7 +11,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
-from ditto.job import identity
+from ditto.identity import identity
 from ditto.run import CONF
 from ditto.run_directory import run_id
 from ditto.types import UserError

@@ -178,7 +178,7 @@ def test_retrained_weights_of_a_method_make_another_run(tmp_path):
     from hydra.core.hydra_config import HydraConfig
     from omegaconf import open_dict
 
-    from ditto.job import identity
+    from ditto.identity import identity
     from ditto.run import CONF
 
     def made(*overrides):

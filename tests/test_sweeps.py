@@ -7,7 +7,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from ditto.job import identity
+from ditto.identity import identity
 from ditto.prompts import clip_requests
 from ditto.run import CONF, SEARCH, _search
 from ditto.types import UserError

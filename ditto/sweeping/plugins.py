@@ -1,0 +1,28 @@
+"""Let Hydra make our launcher and sweepers from a config's `_target_`, as it does with those of its plugins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from unittest.mock import patch
+
+from hydra.core.plugins import Plugins
+
+
+@contextmanager
+def known_to_hydra() -> Iterator[None]:
+    """For the time of a command. Hydra makes what its plugins registered, but takes only the package hydra_plugins for
+    one; a folder of that name beside ours would have to be installed as a second package."""
+    plugins = Plugins.instance()  # loads Hydra's own plugins anew: ours are derived from them, so import ours after it
+    from ditto.sweeping.grid import Grid
+    from ditto.sweeping.launcher import Sweep
+
+    for ours in (Sweep, Grid):
+        plugins.register(ours)
+    stock = Plugins.is_in_toplevel_plugins_module
+
+    def ours_too(name: str) -> bool:
+        return stock(name) or name.startswith("ditto.sweeping.")
+
+    with patch.object(Plugins, "is_in_toplevel_plugins_module", staticmethod(ours_too)):
+        yield
