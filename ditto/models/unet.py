@@ -49,6 +49,9 @@ class Residuals:
     def to(self, dtype: torch.dtype) -> "Residuals":
         return Residuals(tuple(tensor.to(dtype) for tensor in self.down), self.mid.to(dtype))
 
+    def scaled(self, factor: float) -> "Residuals":
+        return Residuals(tuple(factor * tensor for tensor in self.down), factor * self.mid)
+
 
 class SpectrogramUNet(nn.Module):
     """(x_t [B,1,F,T], t [B], tokens [B,L,D], mask [B,L], pooled [B,D]) -> the network's prediction [B,1,F,T].
