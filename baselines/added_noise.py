@@ -11,17 +11,13 @@ clips, w = 1, T = 20, it has 11 times the error of DDIM inversion (0.52, 0.048);
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
 from baselines.ddim_inversion import recording
 from ditto.chain import StepContext
-from ditto.controls.base import Control
-from ditto.memory import count_calls
-from ditto.method import generate
-from ditto.models.base import MusicModel
+from ditto.method import Request, generate
 from ditto.sampling import Sampler
 from ditto.types import Generation, UserError
 
@@ -36,29 +32,16 @@ class AddedNoise:
         if not 0 < self.strength <= 1:
             raise UserError(f"strength={self.strength:g}: give the share of the chain to run, above 0 and up to 1")
 
-    def __call__(
-        self,
-        model: MusicModel,
-        sampler: Sampler,
-        control: Control,
-        prompts: list[str],
-        x_T: Tensor,
-        *,
-        seeds: Sequence[int],
-        progress: bool = True,
-    ) -> Generation:
-        x_ref = recording(control, "added_noise").to(x_T)
-        first = self.first_step(sampler)
+    def __call__(self, request: Request) -> Generation:
+        x_ref = recording(request.control, "added_noise").to(request.x_T)
+        first = self.first_step(request.sampler)
 
         def skip(context: StepContext) -> Tensor:
             return context.x_t if context.i < first else context.x_prev
 
-        alpha_bar = sampler.levels(model.schedule)[first].alpha_bar
-        x_t = alpha_bar**0.5 * x_ref + (1 - alpha_bar) ** 0.5 * x_T
-        with count_calls(model) as calls:
-            generation = generate(model, sampler, x_t, model.encode(prompts), seeds=seeds, hook=skip)
-        generation.history.model_calls = calls.count
-        return generation
+        alpha_bar = request.sampler.levels(request.model.schedule)[first].alpha_bar
+        x_t = alpha_bar**0.5 * x_ref + (1 - alpha_bar) ** 0.5 * request.x_T
+        return generate(replace(request, x_T=x_t), hook=skip)
 
     def first_step(self, sampler: Sampler) -> int:
         """The step of the chain that is run first: at least one is."""

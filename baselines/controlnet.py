@@ -11,8 +11,7 @@ own (`python -m ditto.training.train stage=controlnet`, then `python -m baseline
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -21,12 +20,9 @@ from torch import Tensor, nn
 from baselines.controlnet_branch import ControlBranch, Controls, FrameControl
 from baselines.controlnet_controls import of_task
 from baselines.controlnet_weights import PACKAGED, load_branch
-from ditto.controls.base import Control
-from ditto.memory import count_calls
-from ditto.method import generate
+from ditto.method import Request, generate
 from ditto.models.base import MusicModel
 from ditto.models.embedded import Embedded
-from ditto.sampling import Sampler
 from ditto.types import Condition, Generation
 
 
@@ -36,9 +32,9 @@ class Controlled(MusicModel):
     `denoise` takes B clips in their order, or several times B one after the other (as CFG's batched call does).
     """
 
-    def __init__(self, base: Embedded, branch: ControlBranch, controls: Controls) -> None:
+    def __init__(self, base: Embedded, branch: ControlBranch, controls: Controls, scale: float = 1.0) -> None:
         super().__init__()
-        self.base, self.branch, self.controls = base, branch, controls
+        self.base, self.branch, self.controls, self.scale = base, branch, controls, scale
         self.name, self.weights_hash, self.clip, self.shape = base.name, base.weights_hash, base.clip, base.shape
         self.schedule, self.dtype, self.x0_bound = base.schedule, base.dtype, base.x0_bound
 
@@ -49,7 +45,7 @@ class Controlled(MusicModel):
         patches = self.base.network.patches(x_t.to(dtype))
         controls = {name: _fitted(control, len(x_t)) for name, control in self.controls.items()}
         residuals = self.branch(patches, t, tokens.to(dtype), mask, pooled.to(dtype), controls)
-        return self.base.denoise(x_t, t, condition, residuals.to(self.base.dtype))
+        return self.base.denoise(x_t, t, condition, residuals.scaled(self.scale).to(self.base.dtype))
 
     def encode(self, prompts: list[str]) -> Condition:
         return self.base.encode(prompts)
@@ -79,26 +75,14 @@ def _fitted(control: FrameControl, batch: int) -> FrameControl:
 
 @dataclass(frozen=True)
 class ControlNet:
-    """Sample from the given x_T with the control branch. weights: a folder, or null for those shipped."""
+    """Sample from the given x_T with the control branch. weights: a folder, or null for those shipped; scale: of what
+    the branch adds, 1 as it was trained, 0 for the prompt alone."""
 
     packaged: ClassVar[Path] = PACKAGED
     weights: str | None = None
+    scale: float = 1.0
 
-    def __call__(
-        self,
-        model: MusicModel,
-        sampler: Sampler,
-        control: Control,
-        prompts: list[str],
-        x_T: Tensor,
-        *,
-        seeds: Sequence[int],
-        progress: bool = True,
-    ) -> Generation:
-        controls = of_task(control)
-        base, branch = load_branch(model, self.weights)
-        controlled = Controlled(base, branch, controls)
-        with count_calls(controlled) as calls:
-            generation = generate(controlled, sampler, x_T, controlled.encode(prompts), seeds=seeds)
-        generation.history.model_calls = calls.count
-        return generation
+    def __call__(self, request: Request) -> Generation:
+        controls = of_task(request.control)
+        base, branch = load_branch(request.model, self.weights)
+        return generate(replace(request, model=Controlled(base, branch, controls, self.scale)))

@@ -18,8 +18,7 @@ Thresholding of x̂_0 is left out on the way up: it has no inverse.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -30,7 +29,7 @@ from ditto.chain import Denoiser
 from ditto.controls.base import Control
 from ditto.controls.inversion import Inversion
 from ditto.memory import count_calls
-from ditto.method import generate
+from ditto.method import Request, generate
 from ditto.models.base import MusicModel
 from ditto.sampling import Sampler
 from ditto.types import Condition, Generation, UserError
@@ -108,22 +107,12 @@ class DDIMInversion:
     def __post_init__(self) -> None:
         Inverse(self.inversion_guidance_scale, self.refinements)  # refuses what makes no sense
 
-    def __call__(
-        self,
-        model: MusicModel,
-        sampler: Sampler,
-        control: Control,
-        prompts: list[str],
-        x_T: Tensor,
-        *,
-        seeds: Sequence[int],
-        progress: bool = True,
-    ) -> Generation:
-        x_ref = recording(control, "ddim_inversion").to(x_T)
-        c, null = model.encode(prompts), model.encode([""])
+    def __call__(self, request: Request) -> Generation:
+        model, x_ref = request.model, recording(request.control, "ddim_inversion").to(request.x_T)
+        c, null = model.encode(request.prompts), model.encode([""])
+        inverse = Inverse(self.inversion_guidance_scale, self.refinements)
         with count_calls(model) as calls:
-            inverse = Inverse(self.inversion_guidance_scale, self.refinements)
-            x_T = inverse.trajectory(model, sampler, x_ref, c, null=null, progress=progress)[0]
-            generation = generate(model, sampler, x_T, c, seeds=seeds, null=null)
-        generation.history.model_calls = calls.count
+            x_T = inverse.trajectory(model, request.sampler, x_ref, c, null=null, progress=request.progress)[0]
+        generation = generate(replace(request, x_T=x_T), condition=c, null=null)
+        generation.history.model_calls += calls.count
         return generation

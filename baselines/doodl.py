@@ -28,16 +28,15 @@ from functools import partial
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from baselines.edict import Chain, Edict, Pair
 from ditto.clips import Clips
 from ditto.controls.base import Control
 from ditto.memory import Checkpoint, Memory, count_calls
-from ditto.models.base import MusicModel
+from ditto.method import Request
 from ditto.noise import step_noise
 from ditto.optimization import OptimizerFactory
-from ditto.sampling import Sampler
+from ditto.steps import optimisation_steps
 from ditto.types import Generation, UserError
 
 
@@ -65,46 +64,33 @@ class Doodl:
             raise UserError(f"element_clip={self.element_clip}: give a number above 0, or null")
         self.optimizer([torch.zeros(1)])  # options that it refuses are refused now, not in the middle of a run
 
-    def __call__(
-        self,
-        model: MusicModel,
-        sampler: Sampler,
-        control: Control,
-        prompts: list[str],
-        x_T: Tensor,
-        *,
-        seeds: Sequence[int],
-        progress: bool = True,
-    ) -> Generation:
-        chain = self.edict.chain(model, sampler, model.encode(prompts), model.encode([""]))
-        z = x_T.detach()[:, None].repeat(1, 1 if self.tied else 2, 1, 1, 1).requires_grad_()
+    def __call__(self, request: Request) -> Generation:
+        model, control, seeds = request.model, request.control, request.seeds
+        chain = self.edict.chain(model, request.sampler, model.encode(request.prompts), model.encode([""]))
+        z = request.x_T.detach()[:, None].repeat(1, 1 if self.tied else 2, 1, 1, 1).requires_grad_()
         norm = _norm(z)
         optimizer = self.optimizer([z])
         clips = Clips(z, self.threshold)
 
         def gradient() -> float:
-            loss_B = self.loss(control, self.ends(chain, z))
+            loss_B, metric_B = self.judge(control, self.ends(chain, z))
             optimizer.zero_grad()
             (self.loss_scale * loss_B).sum().backward(inputs=[z])
-            total = clips.judge(z, loss_B)
+            total = clips.judge(z, loss_B, metric_B)
             self.clamp(z)
             return total
 
-        with count_calls(model) as calls:
-            bar = tqdm(range(self.steps), desc="DOODL", unit="step", disable=not progress)
-            for k in bar:
-                clips.begin(k)
+        with optimisation_steps(request, self, z, optimizer, clips) as steps:
+            for k in steps:
                 optimizer.step(gradient)
                 self.adjust(z, norm, seeds, k)
-                bar.set_postfix(loss=clips.finish(z))
-                if clips.all_stopped:
-                    break
-            with torch.no_grad():
-                z_final = clips.chosen(z, keep_best=False)
-                x_0 = chain.sample(_pair(z_final))[0].to(x_T)
-                generation = Generation(z_final[:, 0], x_0, model.wave(x_0), clips.history)
-        clips.history.model_calls = calls.count
-        return generation
+                clips.finish(z)
+        with torch.no_grad(), count_calls(model) as calls:
+            optimised = clips.chosen(z, keep_best=False)
+            x_0 = chain.sample(_pair(optimised))[0].to(z)
+            wave_BN = model.wave(x_0)
+        clips.history.model_calls += calls.count
+        return Generation(optimised[:, 0], x_0, wave_BN, clips.history)
 
     def ends(self, chain: Chain, z: Tensor) -> Pair:
         """x'_0 and x''_0 [B, C, F, T] in the dtype of z."""
@@ -112,10 +98,10 @@ class Doodl:
         first, second = chain.sample_by_inverse(pair) if self.inverse else chain.sample(pair, self.memory)
         return first.to(z), second.to(z)
 
-    def loss(self, control: Control, ends: Pair) -> Tensor:
-        """[B]: of x'_0, or the mean of both ends."""
-        first = control.loss(ends[0])
-        return (first + control.loss(ends[1])) / 2 if self.both_ends else first
+    def judge(self, control: Control, ends: Pair) -> tuple[Tensor, Tensor]:
+        """The loss of x'_0, or the mean of both ends, and the metric of x'_0: [B], [B]."""
+        first_B, metric_B = control.judge(ends[0])
+        return (first_B + control.loss(ends[1])) / 2 if self.both_ends else first_B, metric_B
 
     def clamp(self, z: Tensor) -> None:
         if self.element_clip is not None and z.grad is not None:

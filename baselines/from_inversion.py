@@ -6,17 +6,11 @@ DITTO with f = identity. The inversion already comes close, so that the optimise
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
-from torch import Tensor
+from dataclasses import dataclass, replace
 
 from baselines.ddim_inversion import Inverse, recording
-from ditto.controls.base import Control
 from ditto.memory import count_calls
-from ditto.method import Method
-from ditto.models.base import MusicModel
-from ditto.sampling import Sampler
+from ditto.method import Method, Request
 from ditto.types import Generation
 
 
@@ -31,21 +25,11 @@ class FromInversion:
     def __post_init__(self) -> None:
         Inverse(self.inversion_guidance_scale, self.refinements)
 
-    def __call__(
-        self,
-        model: MusicModel,
-        sampler: Sampler,
-        control: Control,
-        prompts: list[str],
-        x_T: Tensor,
-        *,
-        seeds: Sequence[int],
-        progress: bool = True,
-    ) -> Generation:
-        x_ref = recording(control, "ditto_from_inversion").to(x_T)
-        inverse = Inverse(self.inversion_guidance_scale, self.refinements)
+    def __call__(self, request: Request) -> Generation:
+        model, x_ref = request.model, recording(request.control, "ditto_from_inversion").to(request.x_T)
+        inverse, c = Inverse(self.inversion_guidance_scale, self.refinements), model.encode(request.prompts)
         with count_calls(model) as calls:
-            x_T = inverse.trajectory(model, sampler, x_ref, model.encode(prompts), progress=progress)[0]
-            generation = self.method(model, sampler, control, prompts, x_T, seeds=seeds, progress=progress)
-        generation.history.model_calls = calls.count
+            x_T = inverse.trajectory(model, request.sampler, x_ref, c, progress=request.progress)[0]
+        generation = self.method(replace(request, x_T=x_T))
+        generation.history.model_calls += calls.count
         return generation

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -20,10 +20,7 @@ from tqdm import tqdm
 
 from ditto.chain import Hook, StepContext
 from ditto.controls.base import Control
-from ditto.memory import count_calls
-from ditto.method import generate
-from ditto.models.base import MusicModel
-from ditto.sampling import Sampler
+from ditto.method import Observer, Request, generate, unobserved
 from ditto.types import Generation, History, UserError
 
 
@@ -39,8 +36,8 @@ class Gradient:
 class Guidance:
     """Takes gradients of a control's loss, and writes a row of the history for each."""
 
-    def __init__(self, control: Control, clips: int) -> None:
-        self.control, self.history = control, History(stopped=[None] * clips)
+    def __init__(self, control: Control, clips: int, observe: Observer = unobserved) -> None:
+        self.control, self.history, self.observe = control, History(stopped=[None] * clips), observe
 
     def __call__(self, context: StepContext, x_t: Tensor, eps_of: Callable[[Tensor], Tensor]) -> Gradient:
         """At x_t, where `eps_of` calls the network for ε̂(x_t)."""
@@ -49,22 +46,24 @@ class Guidance:
             x_t = x_t.detach().requires_grad_()
             eps = eps_of(x_t)
             x0_hat = context.x0_from(x_t, eps)
-            loss_B = self.control.loss(x0_hat)
+            loss_B, metric_B = self.control.judge(x0_hat)
             (gradient,) = torch.autograd.grad(loss_B.sum(), x_t)  # clips do not mix: each gets its own gradient
         loss_B = loss_B.detach()
         finite_B = loss_B.isfinite() & gradient.flatten(1).isfinite().all(1)
-        self._record(loss_B, gradient.flatten(1).norm(dim=1), finite_B, started)
+        norm_B = gradient.flatten(1).norm(dim=1)
+        self._record(torch.stack([x_B.double() for x_B in (loss_B, metric_B, norm_B, finite_B)]), started)
         # Masked, never multiplied: 0 * NaN is NaN.
         return Gradient(eps.detach(), x0_hat.detach(), gradient.where(per_clip(finite_B, x_t), 0.0))
 
-    def _record(self, loss_B: Tensor, norm_B: Tensor, finite_B: Tensor, started: float) -> None:
-        step, figures = len(self.history.rows), torch.stack([loss_B.double(), norm_B.double(), finite_B.double()])
-        loss, norm, finite = figures.tolist()  # the only wait for the device in a step
+    def _record(self, figures: Tensor, started: float) -> None:
+        step = len(self.history.rows)
+        loss, metric, norm, finite = figures.tolist()  # the only wait for the device in a step
         for b, good in enumerate(finite):
             if not good and self.history.stopped[b] is None:
                 self.history.stopped[b] = f"non-finite gradient at step {step}"
-        seconds = time.perf_counter() - started
-        self.history.rows.append({"step": step, "loss": loss, "gradient_norm": norm, "seconds": seconds})
+        row = {"step": step, "loss": loss, "metric": metric, "gradient_norm": norm}
+        self.history.rows.append({**row, "seconds": time.perf_counter() - started})
+        self.observe(self.history.rows[-1])
 
 
 class GuidedMethod(ABC):
@@ -76,30 +75,17 @@ class GuidedMethod(ABC):
     def hook(self, control: Control, guidance: Guidance | None = None) -> Hook:
         """The update of every step, for any sampler and any x_T; `guidance` keeps the history."""
 
-    def __call__(
-        self,
-        model: MusicModel,
-        sampler: Sampler,
-        control: Control,
-        prompts: list[str],
-        x_T: Tensor,
-        *,
-        seeds: Sequence[int],
-        progress: bool = True,
-    ) -> Generation:
-        guidance = Guidance(control, len(x_T))
-        hook, history = self.hook(control, guidance), guidance.history
-        bar = tqdm(total=sampler.steps, desc=self.title, unit="step", disable=not progress)
-        with count_calls(model) as calls, bar:
+    def __call__(self, request: Request) -> Generation:
+        guidance = Guidance(request.control, len(request.x_T), request.observe)
+        hook = self.hook(request.control, guidance)
+        with tqdm(total=request.sampler.steps, desc=self.title, unit="step", disable=not request.progress) as bar:
 
             def shown(context: StepContext) -> Tensor:
                 x_prev = hook(context)
                 bar.update()
                 return x_prev
 
-            generation = generate(model, sampler, x_T, model.encode(prompts), seeds=seeds, hook=shown, history=history)
-        history.model_calls = calls.count
-        return generation
+            return generate(request, hook=shown, history=guidance.history)
 
 
 def per_clip(values_B: Tensor, like: Tensor) -> Tensor:

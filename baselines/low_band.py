@@ -9,18 +9,13 @@ frequencies only (`ditto.bands`), or with `kept: high` above it only; then the c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-
-from torch import Tensor
 
 from baselines.optimised_noise import optimised_noise
 from baselines.text_only import TextOnly
 from ditto.bands import low_band
-from ditto.controls.base import Control
-from ditto.models.base import MusicModel
-from ditto.sampling import Sampler
+from ditto.method import Request
 from ditto.types import Generation, UserError
 
 KEPT = ("low", "high")
@@ -40,19 +35,10 @@ class LowBand:
         if self.kept not in KEPT:
             raise UserError(f"kept={self.kept}: choose {' or '.join(KEPT)}")
 
-    def __call__(
-        self,
-        model: MusicModel,
-        sampler: Sampler,
-        control: Control,
-        prompts: list[str],
-        x_T: Tensor,
-        *,
-        seeds: Sequence[int],
-        progress: bool = True,
-    ) -> Generation:
+    def __call__(self, request: Request) -> Generation:
+        x_T = request.x_T
         if self.run is not None:
-            change = optimised_noise(Path(self.run), model, control, prompts, seeds).to(x_T) - x_T
+            change = optimised_noise(Path(self.run), request).to(x_T) - x_T
             low = low_band(change, self.cutoff)
             x_T = x_T + (low if self.kept == "low" else change - low)
-        return TextOnly()(model, sampler, control, prompts, x_T, seeds=seeds, progress=progress)
+        return TextOnly()(replace(request, x_T=x_T))

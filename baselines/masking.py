@@ -13,7 +13,6 @@ throughout, as the inpainting pipelines of diffusers do: then the given frames f
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -21,12 +20,8 @@ from torch import Tensor
 
 from baselines.defined import painting
 from ditto.chain import StepContext
-from ditto.controls.base import Control
 from ditto.controls.painting import Painting
-from ditto.memory import count_calls
-from ditto.method import generate
-from ditto.models.base import MusicModel
-from ditto.sampling import Sampler
+from ditto.method import Request, generate
 from ditto.types import Generation
 
 
@@ -36,26 +31,13 @@ class Masking:
 
     fresh_noise: bool = True
 
-    def __call__(
-        self,
-        model: MusicModel,
-        sampler: Sampler,
-        control: Control,
-        prompts: list[str],
-        x_T: Tensor,
-        *,
-        seeds: Sequence[int],
-        progress: bool = True,
-    ) -> Generation:
-        given = painting(control, "masking")
+    def __call__(self, request: Request) -> Generation:
+        given = painting(request.control, "masking")
 
         def hook(context: StepContext) -> Tensor:
-            return masked_step(context, given, None if self.fresh_noise else x_T)
+            return masked_step(context, given, None if self.fresh_noise else request.x_T)
 
-        with count_calls(model) as calls:
-            generation = generate(model, sampler, x_T, model.encode(prompts), seeds=seeds, hook=hook)
-        generation.history.model_calls = calls.count
-        return generation
+        return generate(request, hook=hook)
 
 
 def masked_step(context: StepContext, control: Painting, eps: Tensor | None = None) -> Tensor:

@@ -16,8 +16,8 @@ clips out of overlapping windows see windows.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -27,10 +27,7 @@ from ditto.chain import StepContext
 from ditto.controls.base import Control
 from ditto.controls.loop_free import LoopFree
 from ditto.controls.painting import Painting
-from ditto.memory import count_calls
-from ditto.method import generate
-from ditto.models.base import MusicModel
-from ditto.sampling import Sampler
+from ditto.method import Request, generate
 from ditto.types import Generation, UserError
 
 KINDS: tuple[type[Control], ...] = (Painting, LoopFree)
@@ -48,28 +45,16 @@ class MultiDiffusion:
         if not 0 <= self.guided_fraction <= 1:
             raise UserError(f"guided_fraction={self.guided_fraction}: give 0 (no step is averaged) to 1 (every step)")
 
-    def __call__(
-        self,
-        model: MusicModel,
-        sampler: Sampler,
-        control: Control,
-        prompts: list[str],
-        x_T: Tensor,
-        *,
-        seeds: Sequence[int],
-        progress: bool = True,
-    ) -> Generation:
-        x_T, other = self._other_path(require(control, KINDS, "multidiffusion", TASKS), x_T.detach())
+    def __call__(self, request: Request) -> Generation:
+        control = require(request.control, KINDS, "multidiffusion", TASKS)
+        x_T, other = self._other_path(control, request.x_T.detach())
 
         def hook(context: StepContext) -> Tensor:
             if context.i / context.steps >= self.guided_fraction:
                 return context.x_prev
             return (context.x_prev + other(context)) / 2
 
-        with count_calls(model) as calls:
-            generation = generate(model, sampler, x_T, model.encode(prompts), seeds=seeds, hook=hook)
-        generation.history.model_calls = calls.count
-        return generation
+        return generate(replace(request, x_T=x_T), hook=hook)
 
     def _other_path(self, control: Control, x_T: Tensor) -> tuple[Tensor, Path]:
         """The path to agree with, and the noise that both start from."""

@@ -14,8 +14,7 @@ condition except its masks, one null for every clip, and each clip stops by itse
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -24,11 +23,8 @@ from tqdm import tqdm
 
 from baselines.ddim_inversion import Inverse, recording
 from ditto.chain import Denoiser, StepContext
-from ditto.controls.base import Control
 from ditto.memory import count_calls
-from ditto.method import generate
-from ditto.models.base import MusicModel
-from ditto.sampling import Sampler
+from ditto.method import Observer, Request, generate
 from ditto.types import Condition, Generation, History, UserError
 
 PUBLISHED_STEPS = 50  # of the chain that the authors' rate and threshold were made for
@@ -49,29 +45,17 @@ class NullText:
         if self.inner_steps < 0 or self.rate <= 0 or self.threshold < 0 or self.threshold_growth < 0:
             raise UserError("inner_steps, threshold and threshold_growth must not be negative, and rate is above 0")
 
-    def __call__(
-        self,
-        model: MusicModel,
-        sampler: Sampler,
-        control: Control,
-        prompts: list[str],
-        x_T: Tensor,
-        *,
-        seeds: Sequence[int],
-        progress: bool = True,
-    ) -> Generation:
-        x_ref = recording(control, "null_text").to(x_T)
-        c, null = model.encode(prompts), model.encode([""])
+    def __call__(self, request: Request) -> Generation:
+        model, sampler, shown = request.model, request.sampler, request.progress
+        x_ref = recording(request.control, "null_text").to(request.x_T)
+        c, null = model.encode(request.prompts), model.encode([""])
         with count_calls(model) as calls:
             inverse = Inverse(refinements=self.refinements)
-            pivots = inverse.trajectory(model, sampler, x_ref, c, null=null, progress=progress)
-            with tqdm(total=sampler.steps, desc="null-text", unit="step", disable=not progress) as bar:
-                fit = _Fit(self, c, null.expand(len(x_T)), pivots, bar)
-                generation = generate(
-                    model, sampler, pivots[0], c, seeds=seeds, null=null, hook=fit, history=fit.history
-                )
-        generation.history.model_calls = calls.count
-        return generation
+            pivots = inverse.trajectory(model, sampler, x_ref, c, null=null, progress=shown)
+        with tqdm(total=sampler.steps, desc="null-text", unit="step", disable=not shown) as bar:
+            fit = _Fit(self, c, null.expand(len(x_ref)), pivots, bar, request.observe)
+            fit.history.model_calls = calls.count
+            return generate(replace(request, x_T=pivots[0]), condition=c, null=null, hook=fit, history=fit.history)
 
     def rate_at(self, i: int, steps: int) -> float:
         return self.rate * (1 - i / (2 * steps))
@@ -89,6 +73,7 @@ class _Fit:
     null: Condition  # one per clip
     pivots: list[Tensor]
     bar: Any
+    observe: Observer
     history: History = field(default_factory=History)
 
     def __post_init__(self) -> None:
@@ -135,6 +120,7 @@ class _Fit:
         norms = [value.grad.flatten(1).norm(dim=1) for value in values.values() if value.grad is not None]
         row = {"loss": loss_B.tolist(), "gradient_norm": torch.stack(norms).norm(dim=0).tolist(), "seconds": seconds}
         self.history.rows.append({"step": len(self.history.rows), **row})
+        self.observe(self.history.rows[-1])
 
 
 def _fitted(name: str, value: Tensor) -> bool:

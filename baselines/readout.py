@@ -30,10 +30,8 @@ from baselines.readout_heads import ReadoutHeads, read
 from baselines.readout_weights import PACKAGED, load_heads
 from ditto.chain import StepContext
 from ditto.controls.base import Control
-from ditto.memory import count_calls
-from ditto.method import generate
+from ditto.method import Request, generate
 from ditto.models.base import MusicModel
-from ditto.sampling import Sampler
 from ditto.types import Condition, Generation, History, UserError
 
 EPSILON = 1e-8
@@ -58,21 +56,12 @@ class Readout:
         if len(ends) != 2 or not 0 <= ends[0] <= ends[1] <= 1:
             raise UserError(f"guided_interval={ends}: give two fractions of the chain, as in [0, 0.5]")
 
-    def __call__(
-        self,
-        model: MusicModel,
-        sampler: Sampler,
-        control: Control,
-        prompts: list[str],
-        x_T: Tensor,
-        *,
-        seeds: Sequence[int],
-        progress: bool = True,
-    ) -> Generation:
+    def __call__(self, request: Request) -> Generation:
+        model, control = request.model, request.control
         check_defined(control)
         heads = load_heads(Path(self.weights) if self.weights else PACKAGED, model)
-        history = History(stopped=[None] * len(x_T))
-        bar = tqdm(total=sampler.steps, desc="readout", unit="step", disable=not progress)
+        history = History(stopped=[None] * len(request.x_T))
+        bar = tqdm(total=request.sampler.steps, desc="readout", unit="step", disable=not request.progress)
 
         def hook(context: StepContext) -> Tensor:
             bar.update()
@@ -84,12 +73,11 @@ class Readout:
             x_t = context.x_t - self.lr * gradient / (gradient.abs() + EPSILON)
             row = {"loss": loss_B.tolist(), "gradient_norm": gradient.flatten(1).norm(dim=1).tolist()}
             history.rows.append({"step": context.i, **row, "seconds": time.perf_counter() - started})
+            request.observe(history.rows[-1])
             return context.step_from(x_t, context.eps_of(x_t))
 
-        with count_calls(model) as calls, bar:
-            generation = generate(model, sampler, x_T, model.encode(prompts), seeds=seeds, hook=hook, history=history)
-        history.model_calls = calls.count
-        return generation
+        with bar:
+            return generate(request, hook=hook, history=history)
 
 
 def readout_loss(

@@ -17,16 +17,15 @@ from pathlib import Path
 from typing import Protocol
 
 import torch
-from torch import Tensor
 from tqdm import tqdm
 
 from baselines.optimised_noise import optimised_noise
 from ditto.controls.base import Control
 from ditto.data.labels import load_pieces
 from ditto.memory import count_calls
-from ditto.models.base import MusicModel
+from ditto.method import Request
 from ditto.noise import derived_seeds
-from ditto.sampling import Hook, Sampler
+from ditto.sampling import Hook
 from ditto.types import Generation, History, UserError
 
 PROMPTS = ("fixed", "random")
@@ -54,31 +53,25 @@ class Reuse:
             raise UserError(f"prompts={self.prompts}: choose {' or '.join(PROMPTS)}")
 
     @torch.no_grad()
-    def __call__(
-        self,
-        model: MusicModel,
-        sampler: Sampler,
-        control: Control,
-        prompts: list[str],
-        x_T: Tensor,
-        *,
-        seeds: Sequence[int],
-        progress: bool = True,
-    ) -> Generation:
+    def __call__(self, request: Request) -> Generation:
+        model, sampler, control, seeds = request.model, request.sampler, request.control, request.seeds
         if not sampler.stochastic:
             raise UserError("reuse draws several samples from one x_T, which needs a stochastic sampler: sampler=ddpm")
+        x_T = request.x_T
         if self.run is not None:
-            x_T = optimised_noise(Path(self.run), model, control, prompts, seeds).to(x_T)
+            x_T = optimised_noise(Path(self.run), request).to(x_T)
         null, history = model.encode([""]), History(stopped=[None] * len(seeds))
         with count_calls(model) as calls:
-            for k in tqdm(range(self.samples), desc="reuse", unit="sample", disable=not progress):
+            for k in tqdm(range(self.samples), desc="reuse", unit="sample", disable=not request.progress):
                 started = time.perf_counter()
-                c = model.encode(self.prompts_of(k, prompts, seeds))
+                c = model.encode(self.prompts_of(k, request.prompts, seeds))
                 hook = None if self.freedom is None else self.freedom.hook(control)
                 own = derived_seeds(seeds, "reuse", k)
                 x_0 = sampler(model, x_T, c, hook=hook, seeds=own, null=null)
-                loss = control.loss(x_0).tolist()
-                history.rows.append({"step": k, "loss": loss, "seconds": time.perf_counter() - started})
+                loss, metric = (value_B.tolist() for value_B in control.judge(x_0))
+                seconds = time.perf_counter() - started
+                history.rows.append({"step": k, "loss": loss, "metric": metric, "seconds": seconds})
+                request.observe(history.rows[-1])
         history.model_calls = calls.count
         return Generation(x_T, x_0, model.wave(x_0), history)
 

@@ -6,16 +6,11 @@ a group. The clips of seeds [k B, (k + 1) B) start from the noise of seed k B, w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
-from torch import Tensor
+from dataclasses import dataclass, replace
 
 from baselines.text_only import TextOnly
-from ditto.controls.base import Control
-from ditto.models.base import MusicModel
+from ditto.method import Request
 from ditto.noise import noise
-from ditto.sampling import Sampler
 from ditto.types import Generation, UserError
 
 
@@ -29,16 +24,6 @@ class SharedNoise:
         if self.group < 1:
             raise UserError(f"group={self.group}: give 1 or more")
 
-    def __call__(
-        self,
-        model: MusicModel,
-        sampler: Sampler,
-        control: Control,
-        prompts: list[str],
-        x_T: Tensor,
-        *,
-        seeds: Sequence[int],
-        progress: bool = True,
-    ) -> Generation:
-        shared = noise([seed - seed % self.group for seed in seeds], x_T.shape[1:], x_T.device, x_T.dtype)
-        return TextOnly()(model, sampler, control, prompts, shared, seeds=seeds, progress=progress)
+    def __call__(self, request: Request) -> Generation:
+        x_T, first = request.x_T, [seed - seed % self.group for seed in request.seeds]
+        return TextOnly()(replace(request, x_T=noise(first, x_T.shape[1:], x_T.device, x_T.dtype)))

@@ -11,17 +11,10 @@ window (0.875). taper: the paper's weights are equal (false); falling ones leave
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
-from torch import Tensor
+from dataclasses import dataclass, replace
 
 from baselines.windowed import Windowed
-from ditto.controls.base import Control
-from ditto.memory import count_calls
-from ditto.method import generate
-from ditto.models.base import MusicModel
-from ditto.sampling import Sampler
+from ditto.method import Request, generate
 from ditto.types import Generation, UserError
 
 
@@ -42,21 +35,7 @@ class Windows:
         if not 0 <= self.overlap < 1:
             raise UserError(f"overlap={self.overlap}: give a part of a window, 0 to less than 1 (0.5 is the default)")
 
-    def __call__(
-        self,
-        model: MusicModel,
-        sampler: Sampler,
-        control: Control,
-        prompts: list[str],
-        x_T: Tensor,
-        *,
-        seeds: Sequence[int],
-        progress: bool = True,
-    ) -> Generation:
-        window = self.window_frames or model.clip.frames
+    def __call__(self, request: Request) -> Generation:
+        window = self.window_frames or request.model.clip.frames
         hop = max(1, round(window * (1 - self.overlap)))
-        windowed = Windowed(model, window, hop, self.taper)
-        with count_calls(model) as calls:
-            generation = generate(windowed, sampler, x_T, model.encode(prompts), seeds=seeds)
-        generation.history.model_calls = calls.count
-        return generation
+        return generate(replace(request, model=Windowed(request.model, window, hop, self.taper)))

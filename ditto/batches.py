@@ -19,13 +19,14 @@ from ditto.build import build
 from ditto.controls.base import Control, rounds
 from ditto.environment import environment
 from ditto.loggers import Logger
+from ditto.method import Request
 from ditto.models.base import MusicModel
 from ditto.noise import noise, step_noise
 from ditto.peak import peak_gib, start_peak
 from ditto.records import MadeBatch, clip_files, clip_record, render
 from ditto.run_directory import RunDirectory, run_id, write_bytes, write_json
 from ditto.sampling import Sampler
-from ditto.types import ClipRequest, Generation, UserError
+from ditto.types import ClipRequest, Generation, NoSpace, UserError
 
 
 @dataclass
@@ -97,7 +98,7 @@ def _generate(job: Job, control: Control, number: int) -> Generation:
     if number:  # later rounds continue the piece from noise of their own
         x_T = step_noise(seeds, x_T, "round", number)
     prompts = [clip.prompt for clip in control.clips]
-    return job.method(job.model, job.sampler, control, prompts, x_T, seeds=seeds, progress=job.options["progress"])
+    return job.method(Request(job.model, job.sampler, control, prompts, x_T, seeds, job.options["progress"]))
 
 
 def _noise(job: Job, seeds: list[int]) -> Tensor:
@@ -155,7 +156,7 @@ def _check_space(job: Job, clips: int) -> None:
     folder = job.run.path
     free = shutil.disk_usage(folder).free
     if free < needed:
-        raise UserError(
+        raise NoSpace(
             f"no space for the run directory {folder}: it needs about {needed / 2**20:.0f} MiB, "
             f"{free / 2**20:.0f} MiB are free; free some or choose another place with runs_dir=DIR"
         )

@@ -17,6 +17,7 @@ from torch import Tensor
 from ditto.types import History
 
 REASONS = ["", "threshold", "non-finite loss", "non-finite gradient"]  # why a clip stopped, by code
+_TENSORS = ("reason_B", "held", "best", "best_loss_B")
 
 
 class Clips:
@@ -39,11 +40,23 @@ class Clips:
     def all_stopped(self) -> bool:
         return all(self.history.stopped)
 
+    def state(self) -> dict[str, Any]:
+        """Everything that the steps so far have changed; tensors are not copied."""
+        history = {"rows": list(self.history.rows), "stopped": list(self.history.stopped)}
+        calls = {"model_calls": self.history.model_calls}
+        return {"history": {**history, **calls}, **{name: getattr(self, name) for name in _TENSORS}}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` returned, on whatever device it is now."""
+        self.history = History(**state["history"])
+        for name in _TENSORS:
+            setattr(self, name, state[name].to(getattr(self, name)))
+
     def begin(self, k: int) -> None:
         self.k, self.figures, self.started = k, None, time.perf_counter()
 
     @torch.no_grad()
-    def judge(self, x_T: Tensor, loss_B: Tensor) -> Any:
+    def judge(self, x_T: Tensor, loss_B: Tensor, metric_B: Tensor) -> Any:
         """Mask and clip x_T.grad per clip; the summed loss of the clips that go on.
 
         An optimiser may try several points in one step: the first one decides and is what the history shows.
@@ -51,13 +64,13 @@ class Clips:
         assert x_T.grad is not None
         norm_B = x_T.grad.flatten(1).norm(dim=1)
         if self.figures is None:
-            self._decide(x_T, loss_B, norm_B)
+            self._decide(x_T, loss_B, metric_B, norm_B)
         on_B = (self.reason_B == 0) & loss_B.isfinite() & norm_B.isfinite()
         scale_B = (self.grad_clip / norm_B.clamp_min(1e-12)).clamp(max=1.0)
         x_T.grad = torch.where(_rows(on_B, x_T), x_T.grad * _rows(scale_B, x_T), 0.0)
         return torch.where(on_B, loss_B, 0.0).sum()
 
-    def _decide(self, x_T: Tensor, loss_B: Tensor, norm_B: Tensor) -> None:
+    def _decide(self, x_T: Tensor, loss_B: Tensor, metric_B: Tensor, norm_B: Tensor) -> None:
         going_B = self.reason_B == 0
         finite_B = loss_B.isfinite()
         self.held = torch.where(_rows(going_B & finite_B, x_T), x_T, self.held)
@@ -68,20 +81,24 @@ class Clips:
         reason_B = torch.where(loss_B <= self.threshold, 1, reason_B)
         reason_B = torch.where(finite_B, reason_B, 2)
         self.reason_B = torch.where(going_B, reason_B, self.reason_B)
-        self.figures = torch.stack([loss_B.double(), norm_B.double(), self.reason_B.double()])
+        self.figures = torch.stack([x_B.double() for x_B in (loss_B, metric_B, norm_B, self.reason_B)])
 
     @torch.no_grad()
-    def finish(self, x_T: Tensor) -> float:
-        """Put stopped clips back, write the history's row; the mean loss of the finite ones."""
+    def finish(self, x_T: Tensor) -> None:
+        """Put stopped clips back and write the history's row."""
         assert self.figures is not None, "the optimiser did not evaluate the loss"
         x_T.copy_(torch.where(_rows(self.reason_B == 0, x_T), x_T, self.held))
-        loss, norm, reasons = self.figures.tolist()  # the only wait for the device in a step
+        loss, metric, norm, reasons = self.figures.tolist()  # the only wait for the device in a step
         for b, reason in enumerate(reasons):
             if reason and self.history.stopped[b] is None:
                 self.history.stopped[b] = f"{REASONS[int(reason)]} at step {self.k}"
-        seconds = time.perf_counter() - self.started
-        self.history.rows.append({"step": self.k, "loss": loss, "gradient_norm": norm, "seconds": seconds})
-        finite = [value for value in loss if math.isfinite(value)]
+        row = {"step": self.k, "loss": loss, "metric": metric, "gradient_norm": norm}
+        self.history.rows.append({**row, "seconds": time.perf_counter() - self.started})
+
+    @property
+    def mean_loss(self) -> float:
+        """Of the last step, over the clips whose loss is finite."""
+        finite = [loss for loss in self.history.rows[-1]["loss"] if math.isfinite(loss)]
         return sum(finite) / len(finite) if finite else math.nan
 
     def chosen(self, x_T: Tensor, keep_best: bool) -> Tensor:

@@ -11,20 +11,17 @@ clips of a batch are optimised together and independently: the sum of their loss
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from ditto.clips import Clips
-from ditto.controls.base import Control
-from ditto.memory import Checkpoint, Memory, count_calls
-from ditto.method import generate
-from ditto.models.base import MusicModel
-from ditto.sampling import Sampler
+from ditto.memory import Checkpoint, Memory
+from ditto.method import Request, generate
+from ditto.steps import optimisation_steps
 from ditto.types import Generation, UserError
 
 OptimizerFactory = Callable[[list[Tensor]], torch.optim.Optimizer]
@@ -47,42 +44,26 @@ class Ditto:
             raise UserError("steps and noise_regulariser must not be negative, and grad_clip is above 0 or null")
         self.optimizer([torch.zeros(1)])  # options that it refuses are refused now, not in the middle of a run
 
-    def __call__(
-        self,
-        model: MusicModel,
-        sampler: Sampler,
-        control: Control,
-        prompts: list[str],
-        x_T: Tensor,
-        *,
-        seeds: Sequence[int],
-        progress: bool = True,
-    ) -> Generation:
-        c, null = model.encode(prompts), model.encode([""])
-        x_T = x_T.detach().clone().requires_grad_()
+    def __call__(self, request: Request) -> Generation:
+        model, sampler, control = request.model, request.sampler, request.control
+        c, null = model.encode(request.prompts), model.encode([""])
+        x_T = request.x_T.detach().clone().requires_grad_()
         optimizer = self.optimizer([x_T])
         clips = Clips(x_T, self.threshold, self.grad_clip)
 
         def gradient() -> float:
-            x_0 = sampler(model, x_T, c, null=null, memory=self.memory, seeds=seeds)
-            loss_B = control.loss(x_0)  # L(ŷ, y), ŷ = f(x_0)
+            x_0 = sampler(model, x_T, c, null=null, memory=self.memory, seeds=request.seeds)
+            loss_B, metric_B = control.judge(x_0)  # L(ŷ, y), ŷ = f(x_0)
             optimizer.zero_grad()
             (loss_B + self.regularise(x_T)).sum().backward(inputs=[x_T])
-            return clips.judge(x_T, loss_B)
+            return clips.judge(x_T, loss_B, metric_B)
 
-        with count_calls(model) as calls:
-            bar = tqdm(range(self.steps), desc="DITTO", unit="step", disable=not progress)
-            for k in bar:
-                clips.begin(k)
+        with optimisation_steps(request, self, x_T, optimizer, clips) as steps:
+            for _ in steps:
                 optimizer.step(gradient)
-                bar.set_postfix(loss=clips.finish(x_T))
-                if clips.all_stopped:
-                    break
-            generation = generate(
-                model, sampler, clips.chosen(x_T, self.keep_best), c, seeds=seeds, null=null, history=clips.history
-            )
-        clips.history.model_calls = calls.count
-        return generation
+                clips.finish(x_T)
+        optimised = replace(request, x_T=clips.chosen(x_T, self.keep_best))
+        return generate(optimised, condition=c, null=null, history=clips.history)
 
     def regularise(self, x_T: Tensor) -> Tensor | float:
         """λ (½r² − (d−1) ln r) per clip, r = ‖x_T‖: λ times the negative log density of r (ReNO 2024, λ = 0.01)."""

@@ -18,6 +18,10 @@ class UserError(ValueError):
     """A mistake the user can mend: one clear line that says what to do. The commands print it and exit with code 2."""
 
 
+class NoSpace(UserError):
+    """Something could not be written; the same command goes on once there is room, and nothing else has to be asked."""
+
+
 class UndefinedTask(UserError):
     """A method asked for a control that it has no meaning for; the message lists those that it has."""
 
@@ -99,14 +103,17 @@ class ClipRequest:
 class History:
     """What happened while the clips were made.
 
-    rows: one per optimisation step, {"step": k, "loss": [B], "gradient_norm": [B], "seconds": s}; loss and gradient are
-    those at x_T before the update of step k. stopped: per clip None (ran to the end) or why and when it stopped.
-    model_calls: calls of `model.denoise`, those of recomputation and of the final sampling included.
+    rows: one per optimisation step, {"step": k, "loss": [B], "metric": [B], "gradient_norm": [B], "seconds": s}; all of
+    them at x_T before the update of step k, the metric is the control's own. A method may leave out what it has not.
+    stopped: per clip None (ran to the end) or why and when it stopped. model_calls: calls of `model.denoise`, those of
+    recomputation and of the final sampling included. seconds_before: spent by earlier attempts that were interrupted,
+    on steps that are among the rows (`ditto.kept`).
     """
 
     rows: list[dict[str, Any]] = field(default_factory=list)
     stopped: list[str | None] = field(default_factory=list)
     model_calls: int = 0
+    seconds_before: float = 0.0
 
     def steps_to(self, threshold: float, clip: int) -> float:
         """The first step at which a clip's loss was at most the threshold; inf if it never was."""

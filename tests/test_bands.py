@@ -8,6 +8,7 @@ import torch
 from baselines.low_band import LowBand
 from baselines.shared_noise import SharedNoise
 from ditto.bands import band_power, frequency, low_band
+from ditto.method import Request
 from ditto.noise import noise
 from ditto.run import main
 from ditto.runs import load_runs, run_paths
@@ -75,11 +76,11 @@ def test_neighbouring_seeds_share_their_noise_in_any_batch():
     x_T = noise(seeds, model.shape, dtype=model.latent_dtype)
     method = SharedNoise(group=10)
     control = bound("intensity", count=len(seeds))
-    made = method(model, DDIM(steps=3), control, ["a song"] * 5, x_T, seeds=seeds, progress=False)
+    made = method(Request(model, DDIM(steps=3), control, ["a song"] * 5, x_T, seeds, progress=False))
     same = [torch.equal(made.x_T[i], made.x_T[i + 1]) for i in range(4)]
     assert same == [False, True, True, False]
     assert torch.equal(made.x_T[1], x_T[1])
-    alone = method(model, DDIM(steps=3), control.select([2]), ["a song"], x_T[2:3], seeds=[21], progress=False)
+    alone = method(Request(model, DDIM(steps=3), control.select([2]), ["a song"], x_T[2:3], [21], progress=False))
     torch.testing.assert_close(alone.x_0, made.x_0[2:3])
 
 

@@ -21,6 +21,7 @@ from ditto.controls.combined import Combined
 from ditto.controls.intensity import Intensity
 from ditto.controls.melody import Melody
 from ditto.controls.structure import Structure
+from ditto.method import Request
 from ditto.models.base import MusicModel
 from ditto.models.embedded import Embedded, load, save
 from ditto.models.text import shared_text_encoder
@@ -91,7 +92,8 @@ def test_before_training_it_is_text_only_to_the_bit(tmp_path: Path, dtype: torch
     weights = write_weights(model, branch_of(model, trained=False), tmp_path)
     control, x_T = clips_of(Intensity(smoothing_s=0.2), model), noise([0, 1], (1, 160, FRAMES))
     made = [
-        method(model, SAMPLER, control, PROMPTS[:2], x_T, seeds=[0, 1]) for method in (TextOnly(), ControlNet(weights))
+        method(Request(model, SAMPLER, control, PROMPTS[:2], x_T, [0, 1]))
+        for method in (TextOnly(), ControlNet(weights))
     ]
     assert torch.equal(made[0].x_0, made[1].x_0)
     assert torch.equal(made[0].wave_BN, made[1].wave_BN)
@@ -244,7 +246,7 @@ def test_train_by_the_command_export_and_sample(tmp_path: Path) -> None:
     assert described == {"base": {"name": "embedded", "weights_hash": base.weights_hash}, "steps": 2, "clips_seen": 4}
     control = clips_of(Intensity(smoothing_s=0.2), base)
     method = ControlNet(str(tmp_path / "branch"))
-    made = method(base, SAMPLER, control, PROMPTS[:2], noise([0, 1], (1, 160, FRAMES)), seeds=[0, 1])
+    made = method(Request(base, SAMPLER, control, PROMPTS[:2], noise([0, 1], (1, 160, FRAMES)), [0, 1]))
     assert made.wave_BN.shape == (2, FRAMES * 256)
 
 
@@ -263,7 +265,7 @@ def test_refusals_are_one_line_that_says_what_to_do(tmp_path: Path) -> None:
 
     def refused(method: ControlNet, model: MusicModel, control: Control) -> str:
         with pytest.raises(UserError) as error:
-            method(model, SAMPLER, control, PROMPTS[:2], x_T, seeds=[0, 1])
+            method(Request(model, SAMPLER, control, PROMPTS[:2], x_T, [0, 1]))
         assert "\n" not in str(error.value)
         return str(error.value)
 
@@ -293,7 +295,7 @@ def test_the_packaged_weights_follow_both_controls_better_than_the_prompt_alone(
     text, own = (
         control.metrics(made.x_0, made.wave_BN)
         for made in (
-            method(model, sampler, control, prompts, x_T, seeds=[0, 1, 2]) for method in (TextOnly(), ControlNet())
+            method(Request(model, sampler, control, prompts, x_T, [0, 1, 2])) for method in (TextOnly(), ControlNet())
         )
     )
     assert own["intensity_mse"].mean() < 0.85 * text["intensity_mse"].mean()

@@ -9,6 +9,7 @@ import torch
 from baselines.doodl import Doodl
 from baselines.edict import Edict
 from ditto.memory import Checkpoint, Store
+from ditto.method import Request
 from ditto.models.toy import Toy
 from ditto.noise import noise
 from ditto.optimization import Ditto
@@ -44,7 +45,7 @@ def test_every_control(task):
     x_T = noise(seeds, toy().shape)
     prompts = [clip.prompt for clip in control.clips]
     method = Doodl(partial(torch.optim.Adam, lr=0.1), steps=8, memory=Store())
-    rows = method(toy(), DDIM(2), control, prompts, x_T, seeds=seeds, progress=False).history.rows
+    rows = method(Request(toy(), DDIM(2), control, prompts, x_T, seeds, progress=False)).history.rows
     assert sum(rows[-1]["loss"]) < 0.9 * sum(rows[0]["loss"])
 
 
@@ -87,7 +88,7 @@ def test_without_extras_and_coupling_there_are_two_ditto_chains():
     starts = [noise([seed + offset for seed in SEEDS], model.shape, dtype=torch.float64) for offset in (0, 9)]
     chain = method.edict.chain(model, sampler, model.encode(PROMPTS), model.encode([""]))
     z = torch.stack(starts, 1).requires_grad_()
-    method.loss(control, method.ends(chain, z)).sum().backward()
+    method.judge(control, method.ends(chain, z))[0].sum().backward()
     for half, start in enumerate(starts):
         x_T = start.clone().requires_grad_()
         control.loss(sampler(model, x_T, model.encode(PROMPTS))).sum().backward()
@@ -142,8 +143,8 @@ def test_the_loss_is_the_mean_over_both_ends():
     _, control, _ = run(Doodl(steps=0))
     a, b = noise(SEEDS, Toy().shape), 0.5 * noise(SEEDS, Toy().shape)
     expected = (control.loss(a) + control.loss(b)) / 2
-    torch.testing.assert_close(Doodl().loss(control, (a, b)), expected)
-    torch.testing.assert_close(Doodl(both_ends=False).loss(control, (a, b)), control.loss(a))
+    torch.testing.assert_close(Doodl().judge(control, (a, b))[0], expected)
+    torch.testing.assert_close(Doodl(both_ends=False).judge(control, (a, b))[0], control.loss(a))
 
 
 def test_no_steps_is_edict_alone():

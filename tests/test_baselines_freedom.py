@@ -6,6 +6,7 @@ import torch
 from baselines.freedom import FreeDoM
 from baselines.gradient import Guidance
 from baselines.text_only import TextOnly
+from ditto.method import Request
 from ditto.sampling import DDIM, DDPM, DPMSolverPP2M, noise
 from ditto.types import UserError
 from tests.control_cases import FRAMES, bound, toy
@@ -29,7 +30,7 @@ def run(method, task="outpainting", sampler=None, dtype="float32", clips=(0, 1))
     seeds, prompts = [SEEDS[i] for i in positions], [PROMPTS[i] for i in positions]
     x_T = noise(seeds, (*model.shape[:2], FRAMES), dtype=model.latent_dtype)
     sampler = sampler or SAMPLERS["ddim_interval"]
-    return method(model, sampler, control, prompts, x_T, seeds=seeds, progress=False)
+    return method(Request(model, sampler, control, prompts, x_T, seeds, progress=False))
 
 
 @pytest.mark.parametrize("task", ["intensity", "melody", "structure", "outpainting", "combined"])
@@ -96,7 +97,7 @@ def test_a_clip_of_nan_stays_alone():
     control.target[0] = torch.nan
     model = toy()
     x_T = noise(SEEDS, (*model.shape[:2], FRAMES))
-    broken = FreeDoM()(model, SAMPLERS["ddim"], control, PROMPTS, x_T, seeds=SEEDS, progress=False)
+    broken = FreeDoM()(Request(model, SAMPLERS["ddim"], control, PROMPTS, x_T, SEEDS, progress=False))
     assert broken.history.stopped == ["non-finite gradient at step 0", None]
     assert broken.x_0.isfinite().all()
     assert torch.equal(broken.x_0[1], run(FreeDoM(), sampler=SAMPLERS["ddim"]).x_0[1])

@@ -7,6 +7,7 @@ from baselines.gradient import Guidance
 from baselines.guidance import GuidanceGradients
 from baselines.text_only import TextOnly
 from ditto.controls.base import Control, Sound
+from ditto.method import Request
 from ditto.models.toy import Toy
 from ditto.sampling import DDIM, DDPM, DPMSolverPP2M, noise
 from ditto.types import UserError
@@ -41,7 +42,7 @@ def run(method, task="intensity", sampler=None, dtype="float32", clips=(0, 1), c
     x_T = noise(seeds, (*model.shape[:2], FRAMES), dtype=model.latent_dtype)
     prompts = [PROMPTS[i] for i in positions]
     return method(
-        model, sampler or DDIM(8, 2.0, spacing="trailing"), control, prompts, x_T, seeds=seeds, progress=False
+        Request(model, sampler or DDIM(8, 2.0, spacing="trailing"), control, prompts, x_T, seeds, progress=False)
     )
 
 
@@ -59,10 +60,10 @@ class Level(Control):
     def measure(self, sound: Sound):
         return sound.mel_BFT
 
-    def loss(self, x_0):
+    def judge(self, x_0):
         self.losses += 1
-        loss_B = super().loss(x_0)
-        return torch.cat([loss_B[:1] * (self.fault if self.losses == 3 else 1.0), loss_B[1:]])
+        loss_B, metric_B = super().judge(x_0)
+        return torch.cat([loss_B[:1] * (self.fault if self.losses == 3 else 1.0), loss_B[1:]]), metric_B
 
     def plot(self, ax, position, x_0, wave_BN):
         raise NotImplementedError

@@ -10,6 +10,7 @@ from baselines.ddim_inversion import DDIMInversion, invert
 from baselines.from_inversion import FromInversion
 from baselines.null_text import NullText
 from ditto.controls.inversion import Inversion
+from ditto.method import Request
 from ditto.models.toy import Toy
 from ditto.noise import noise
 from ditto.optimization import Ditto
@@ -31,7 +32,7 @@ def run(method, control, w=1.0, prompts=PROMPTS, seeds=SEEDS, sampler=None, **op
     sampler = sampler or DDIM(guidance_scale=w, **{"steps": 10, **options})
     model = control.model
     x_T = noise(seeds, (*model.shape[:2], control.clip.frames), dtype=model.latent_dtype)
-    return method(model, sampler, control, prompts, x_T, seeds=seeds, progress=False)
+    return method(Request(model, sampler, control, prompts, x_T, seeds, progress=False))
 
 
 def errors(method, control, w=1.0, **options):

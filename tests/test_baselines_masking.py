@@ -12,6 +12,7 @@ from ditto.controls.base import rounds
 from ditto.controls.outpainting import Outpainting
 from ditto.controls.painting import Painting
 from ditto.memory import count_calls
+from ditto.method import Request
 from ditto.noise import step_noise
 from ditto.sampling import DDIM, DDPM, DPMSolverPP2M
 from ditto.types import UndefinedTask
@@ -38,7 +39,7 @@ def given(frames, count=2):
 
 
 def generate(method, control, sampler, clips=slice(None)):
-    return method(toy(), sampler, control, PROMPTS[clips], latents()[clips], seeds=SEEDS[clips], progress=False)
+    return method(Request(toy(), sampler, control, PROMPTS[clips], latents()[clips], SEEDS[clips], progress=False))
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
@@ -97,7 +98,7 @@ def test_outpainting_goes_on_until_the_piece_is_long_enough():
 
     def again(following, number):
         x_T = step_noise(SEEDS, latents(), "round", number)
-        return Masking()(toy(), DDIM(4, 2.0), following, PROMPTS, x_T, seeds=SEEDS, progress=False)
+        return Masking()(Request(toy(), DDIM(4, 2.0), following, PROMPTS, x_T, SEEDS, progress=False))
 
     made = list(rounds(control, again))
     assert len(made) == control.total_rounds() == 3

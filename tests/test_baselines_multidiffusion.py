@@ -7,6 +7,7 @@ from baselines.multidiffusion import MultiDiffusion
 from baselines.text_only import TextOnly
 from ditto.controls.base import rounds
 from ditto.controls.outpainting import Outpainting
+from ditto.method import Request
 from ditto.noise import step_noise
 from ditto.sampling import DDIM, DDPM, DPMSolverPP2M
 from ditto.types import UndefinedTask, UserError
@@ -56,7 +57,7 @@ def steps_of(sampler, method, control):
             return own[-1]
 
     watched = Watched(sampler.steps, sampler.guidance_scale)
-    made = method(model, watched, control, PROMPTS, latents(), seeds=SEEDS, progress=False)
+    made = method(Request(model, watched, control, PROMPTS, latents(), SEEDS, progress=False))
     return own, [*after[1:], made.x_0]
 
 
@@ -106,7 +107,7 @@ def test_every_round_of_outpainting_agrees_with_the_one_before():
     def by(method):
         def again(following, number):
             x_T = step_noise(SEEDS, latents(), "round", number)
-            return method(toy(), DDIM(4, 2.0), following, PROMPTS, x_T, seeds=SEEDS, progress=False)
+            return method(Request(toy(), DDIM(4, 2.0), following, PROMPTS, x_T, SEEDS, progress=False))
 
         return [following.loss(generation.x_0) for following, generation in rounds(control, again)]
 
@@ -117,7 +118,7 @@ def test_every_round_of_outpainting_agrees_with_the_one_before():
 
 def test_the_given_noise_is_left_alone():
     control, x_T = bound("loop_free"), latents()
-    MultiDiffusion()(toy(), DDIM(2), control, PROMPTS, x_T, seeds=SEEDS, progress=False)
+    MultiDiffusion()(Request(toy(), DDIM(2), control, PROMPTS, x_T, SEEDS, progress=False))
     assert torch.equal(x_T, latents())
 
 

@@ -16,6 +16,7 @@ from ditto.controls.combined import Combined
 from ditto.controls.intensity import Intensity
 from ditto.controls.melody import Melody
 from ditto.controls.structure import Structure
+from ditto.method import Request
 from ditto.models.toy import Toy
 from ditto.sampling import DDIM, noise
 from ditto.types import UndefinedTask, UserError
@@ -36,7 +37,7 @@ def combined():
 
 def generated(method, control, seeds=SEEDS, prompts=PROMPTS, sampler=SAMPLER, model=None):
     x_T = noise(seeds, toy().shape)
-    return method(model or toy(), sampler, control, prompts, x_T, seeds=seeds, progress=False)
+    return method(Request(model or toy(), sampler, control, prompts, x_T, seeds, progress=False))
 
 
 @pytest.mark.parametrize("task", [*TASKS, "combined"])
@@ -126,7 +127,7 @@ def test_a_clip_does_not_depend_on_its_batch_mates():
 def test_other_lengths_work():
     control = Intensity(smoothing_s=0.2).bind(toy(), requests(), frames=96)
     x_T = noise(SEEDS, (1, 16, 96))
-    made = Readout(weights())(toy(), SAMPLER, control, PROMPTS, x_T, seeds=SEEDS, progress=False)
+    made = Readout(weights())(Request(toy(), SAMPLER, control, PROMPTS, x_T, SEEDS, progress=False))
     assert made.x_0.shape[-1] == 96
 
 

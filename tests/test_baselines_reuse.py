@@ -11,6 +11,7 @@ from baselines.freedom import FreeDoM
 from baselines.reuse import Reuse
 from ditto import runs
 from ditto.data.labels import load_pieces
+from ditto.method import Request
 from ditto.noise import noise
 from ditto.run import main
 from ditto.sampling import DDIM, DDPM
@@ -87,7 +88,7 @@ def test_what_does_not_match_is_one_line(reuse, capsys, arguments, message):
 def sample(method, prompts=PROMPTS, seeds=SEEDS, control=None):
     x_T = noise(seeds, toy().shape)
     control = control or bound("intensity")
-    return method(toy(), DDPM(steps=4, guidance_scale=2.0), control, prompts, x_T, seeds=seeds, progress=False)
+    return method(Request(toy(), DDPM(steps=4, guidance_scale=2.0), control, prompts, x_T, seeds, progress=False))
 
 
 def test_every_sample_has_noise_and_random_prompts_of_its_own():
@@ -119,7 +120,7 @@ def test_freedom_lowers_the_loss_of_the_samples():
 def test_no_gradient_is_recorded_and_deterministic_samplers_are_refused():
     assert not sample(Reuse(samples=1, freedom=FreeDoM())).x_0.requires_grad
     with pytest.raises(UserError, match="sampler=ddpm"):
-        Reuse()(toy(), DDIM(steps=2), bound("intensity"), PROMPTS, noise(SEEDS, toy().shape), seeds=SEEDS)
+        Reuse()(Request(toy(), DDIM(steps=2), bound("intensity"), PROMPTS, noise(SEEDS, toy().shape), SEEDS))
 
 
 def test_a_run_that_lost_its_latents_is_named(optimised, tmp_path, reuse, capsys):

@@ -11,6 +11,7 @@ from baselines.windowed import Windowed, window_starts, window_weights
 from baselines.windows import Windows
 from ditto.chain import Denoiser
 from ditto.memory import count_calls
+from ditto.method import Request
 from ditto.models.toy import Toy
 from ditto.noise import noise
 from ditto.sampling import DDIM, DDPM, DPMSolverPP2M
@@ -29,7 +30,7 @@ def start(frames, clips=slice(None)):
 
 def generate(method, sampler, frames, clips=slice(None), model=MODEL):
     x_T = start(frames, clips).to(model.latent_dtype)
-    return method(model, sampler, bound("intensity"), PROMPTS[clips], x_T, seeds=SEEDS[clips], progress=False)
+    return method(Request(model, sampler, bound("intensity"), PROMPTS[clips], x_T, SEEDS[clips], progress=False))
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)

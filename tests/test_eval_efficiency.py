@@ -35,9 +35,9 @@ class Sleeper:
     def __init__(self, seconds: float):
         self.seconds = seconds
 
-    def __call__(self, model, sampler, control, prompts, x_T, *, seeds, progress=True):
+    def __call__(self, request):
         time.sleep(self.seconds)
-        return generate(model, sampler, x_T, model.encode(prompts), seeds=seeds)
+        return generate(request)
 
 
 def settings(*overrides, folder=".", name="efficiency"):

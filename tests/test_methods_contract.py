@@ -15,6 +15,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf, open_dict
 
 from ditto.build import build
+from ditto.method import Request
 from ditto.models.toy import Toy
 from ditto.noise import noise
 from ditto.run import CONF
@@ -82,7 +83,7 @@ def generate(method, task, positions=(0, 1)):
     bound = control(task) if len(positions) == 2 else control(task).select(list(positions))
     x_T = noise(list(positions), model().shape, dtype=torch.float64)
     prompts = [PROMPTS[i] for i in positions]
-    return made(model(), sampler, bound, prompts, x_T, seeds=list(positions), progress=False)
+    return made(Request(model(), sampler, bound, prompts, x_T, list(positions), progress=False))
 
 
 @cache

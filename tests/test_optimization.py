@@ -9,6 +9,7 @@ import torch
 from baselines.text_only import TextOnly
 from ditto.controls.base import Control, Sound
 from ditto.memory import Auto, Checkpoint, Store
+from ditto.method import Request
 from ditto.models.toy import Toy
 from ditto.noise import noise
 from ditto.optimization import Ditto
@@ -35,14 +36,14 @@ class Level(Control):
     def measure(self, sound: Sound):
         return sound.mel_BFT
 
-    def loss(self, x_0):
-        loss_B = super().loss(x_0)
+    def judge(self, x_0):
+        loss_B, metric_B = super().judge(x_0)
         factor = torch.ones_like(loss_B)
         for clip, (step, value) in self.faults.items():
             if self.evaluations >= step:
                 factor[clip] = value
         self.evaluations += torch.is_grad_enabled()
-        return loss_B * factor
+        return loss_B * factor, metric_B
 
     def plot(self, ax, position, x_0, wave_BN):
         raise NotImplementedError
@@ -59,7 +60,7 @@ def _run(method, positions=(0, 1, 2), model=None, sampler=None, faults=None):
     x_T = noise(seeds, model.shape)
     control = Level(faults).bind(model, clips)
     sampler = sampler or DDIM(4, 2.0)
-    return x_T, control, method(model, sampler, control, [c.prompt for c in clips], x_T, seeds=seeds, progress=False)
+    return x_T, control, method(Request(model, sampler, control, [c.prompt for c in clips], x_T, seeds, progress=False))
 
 
 @pytest.mark.parametrize("sampler", [DDIM(4, 2.0), DPMSolverPP2M(4, 2.0)])
@@ -141,14 +142,16 @@ def test_a_clip_broken_from_the_start_keeps_its_noise():
 
 def test_a_non_finite_gradient_stops_a_clip():
     class Kink(Level):
-        def loss(self, x_0):
+        def judge(self, x_0):
             # √ of a zero that depends on x_0: the value is finite, its gradient is not.
-            return super().loss(x_0) + torch.tensor([0.0, 1.0, 0.0]) * (x_0 - x_0.detach()).abs().sum((1, 2, 3)).sqrt()
+            loss_B, metric_B = super().judge(x_0)
+            kink_B = (x_0 - x_0.detach()).abs().sum((1, 2, 3)).sqrt()
+            return loss_B + torch.tensor([0.0, 1.0, 0.0]) * kink_B, metric_B
 
     model = Toy()
     x_T = noise(SEEDS, model.shape)
     control = Kink().bind(model, _clips(range(3)))
-    generation = Ditto(FAST, 5)(model, DDIM(4, 2.0), control, PROMPTS, x_T, seeds=SEEDS, progress=False)
+    generation = Ditto(FAST, 5)(Request(model, DDIM(4, 2.0), control, PROMPTS, x_T, SEEDS, progress=False))
     assert generation.history.stopped[1] == "non-finite gradient at step 0"
     assert torch.equal(generation.x_T[1], x_T[1])
     assert generation.x_T.isfinite().all()
@@ -216,5 +219,5 @@ def test_grad_mode_is_left_as_it_was(mode):
 def test_the_progress_bar_shows_the_mean_loss(capsys):
     model, clips = Toy(), _clips([0])
     control = Level().bind(model, clips)
-    Ditto(FAST, 2)(model, DDIM(2), control, [PROMPTS[0]], noise([0], model.shape), seeds=[0])
+    Ditto(FAST, 2)(Request(model, DDIM(2), control, [PROMPTS[0]], noise([0], model.shape), [0]))
     assert "loss=" in capsys.readouterr().err

@@ -1,7 +1,8 @@
 """What a control is: a differentiable feature f of the generated clip, its target y, a loss L per clip and a metric.
 
 A control is configured first, then bound to a model and a list of clips (`bind` returns a copy with the targets, one
-per clip). A new one is one file: `make_target`, `measure`, and `distance` where mean squared error is not meant.
+per clip). A new one is one file: `make_target`, `measure`, `distance` where mean squared error is not meant, and
+`rating` where the metric is not that distance.
 
 Legend: B clips, C channels, F mel bins, T frames, N samples.
 """
@@ -87,15 +88,24 @@ class Control(ABC):
         """L(ŷ, y) per clip, [B, ...] x [B, ...] -> [B]: the mean squared error unless overridden."""
         return mean_squared_error(y_hat, y)
 
+    def rating(self, y_hat: Tensor, y: Tensor) -> Tensor:
+        """The metric that judges this control, [B, ...] x [B, ...] -> [B]: the distance unless overridden."""
+        return self.distance(y_hat, y)
+
+    def judge(self, x_0: Tensor) -> tuple[Tensor, Tensor]:
+        """L(f(x_0), y) per clip and, without gradient, the metric of the same f(x_0): [B, C, F, T] -> [B], [B]."""
+        y_hat = self.features(x_0)
+        y = self.target.to(y_hat)
+        return self.distance(y_hat, y), self.rating(y_hat.detach(), y)
+
     def loss(self, x_0: Tensor) -> Tensor:
         """L(f(x_0), y) per clip, [B, C, F, T] -> [B]."""
-        y_hat = self.features(x_0)
-        return self.distance(y_hat, self.target.to(y_hat))
+        return self.judge(x_0)[0]
 
     def score(self, sound: Sound) -> dict[str, Tensor]:
-        """The metrics, [B] each: the loss by default."""
+        """The metrics, [B] each: the rating by default."""
         y_hat = self.measure(sound)
-        return {self.metric: self.distance(y_hat, self.target.to(y_hat))}
+        return {self.metric: self.rating(y_hat, self.target.to(y_hat))}
 
     @torch.no_grad()
     def metrics(self, x_0: Tensor, wave_BN: Tensor) -> dict[str, Tensor]:

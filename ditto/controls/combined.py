@@ -63,6 +63,12 @@ class Combined(Control):
         ]
         return torch.stack(losses).sum(0)
 
+    def rating(self, y_hat: Tensor, y: Tensor) -> Tensor:
+        """That of the first control."""
+        first = next(iter(self.controls.values()))
+        shape = first.target.shape[1:]
+        return first.rating(*(values[:, : shape.numel()].unflatten(1, shape) for values in (y_hat, y)))
+
     def score(self, sound: Sound) -> dict[str, Tensor]:
         return {name: value for control in self.controls.values() for name, value in control.score(sound).items()}
 

@@ -74,6 +74,11 @@ class Intensity(Control):
         y_hat, y = self._counted(y_hat), self._counted(y)
         return 1 - correlation(y_hat, y) if self.objective == "correlation" else mean_squared_error(y_hat, y)
 
+    def rating(self, y_hat: Tensor, y: Tensor) -> Tensor:
+        """ρ, or the mean squared error: what the objective is."""
+        counted = self._counted(y_hat), self._counted(y)
+        return correlation(*counted) if self.objective == "correlation" else mean_squared_error(*counted)
+
     def score(self, sound: Sound) -> dict[str, Tensor]:
         y_hat = self.measure(sound)
         y_hat, y = self._counted(y_hat), self._counted(self.target.to(y_hat))

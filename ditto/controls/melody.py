@@ -65,13 +65,16 @@ class Melody(Control):
     def distance(self, y_hat: Tensor, y: Tensor) -> Tensor:
         return -(y * y_hat).sum((1, 2)) / y.sum((1, 2)).clamp(min=1)
 
+    def rating(self, y_hat: Tensor, y: Tensor) -> Tensor:
+        """Percentage of the voiced frames whose strongest class is the target's."""
+        voiced = y.sum(1)
+        right = (y_hat.argmax(1) == y.argmax(1)) * voiced
+        return 100 * right.sum(1) / voiced.sum(1).clamp(min=1)
+
     def score(self, sound: Sound) -> dict[str, Tensor]:
         y_hat = self.measure(sound)
         y = self.target.to(y_hat)
-        voiced = y.sum(1)
-        right = (y_hat.argmax(1) == y.argmax(1)) * voiced
-        accuracy = 100 * right.sum(1) / voiced.sum(1).clamp(min=1)
-        return {"melody_accuracy": accuracy, "melody_nll": self.distance(y_hat, y)}
+        return {"melody_accuracy": self.rating(y_hat, y), "melody_nll": self.distance(y_hat, y)}
 
     def plot(self, ax: Axes, position: int, x_0: Tensor, wave_BN: Tensor) -> None:
         """The chromagram as an image, the tune as dots."""

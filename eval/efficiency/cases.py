@@ -9,7 +9,7 @@ import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException, MissingConfigException
@@ -17,14 +17,12 @@ from omegaconf import OmegaConf, open_dict
 
 from ditto.build import build, build_model, pick_device
 from ditto.controls.base import Control
+from ditto.method import Method, Request
 from ditto.models.base import MusicModel
 from ditto.noise import noise
 from ditto.prompts import read_prompts
 from ditto.types import ClipRequest, Generation, UserError
 from eval.asked import CONF
-
-if TYPE_CHECKING:
-    from ditto.method import Method
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +75,8 @@ class Case:
         seeds = [clip.seed for clip in clips]
         x_T = noise(seeds, (*model.shape[:2], self._frames), model.device, model.latent_dtype)
         sampler = build(self.options["sampler"], "sampler")
-        return method(model, sampler, control, [clip.prompt for clip in clips], x_T, seeds=seeds, progress=False)
+        prompts = [clip.prompt for clip in clips]
+        return method(Request(model, sampler, control, prompts, x_T, seeds, progress=False))
 
     @property
     def _frames(self) -> int:

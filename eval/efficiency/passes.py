@@ -93,14 +93,14 @@ def _watch(case: Case, steps: int) -> _Watched:
 
 def _told(control: Control, after: Callable[[], None]) -> Control:
     """The same control, which says when its loss is known: the forward pass ends there."""
-    told, loss = copy.copy(control), control.loss
+    told, judge = copy.copy(control), control.judge
 
-    def loss_of(x_0: Tensor) -> Tensor:
-        loss_B = loss(x_0)
+    def judged(x_0: Tensor) -> tuple[Tensor, Tensor]:
+        values = judge(x_0)
         after()
-        return loss_B
+        return values
 
-    vars(told)["loss"] = loss_of
+    vars(told)["judge"] = judged
     return told
 
 
