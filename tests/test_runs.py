@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from ditto import locks, run_directory, runs
+from ditto import atomic, locks, runs
 from ditto.run_directory import RunDirectory, run_id, write_bytes
 from ditto.types import UserError
 
@@ -73,7 +73,7 @@ def test_a_full_disk_is_one_line_and_leaves_the_old_file(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(run_directory.os, "replace", full)
+    monkeypatch.setattr(atomic.os, "replace", full)
     with pytest.raises(UserError, match=r"no space left on device.*runs_dir="):
         write_bytes(path, b"new")
     assert path.read_bytes() == b"old"
