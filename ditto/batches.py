@@ -6,7 +6,7 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from torch import Tensor
 from ditto.build import build
 from ditto.controls.base import Control, rounds
 from ditto.environment import environment
+from ditto.kept import StateFile
 from ditto.loggers import Logger
 from ditto.method import Request
 from ditto.models.base import MusicModel
@@ -27,6 +28,8 @@ from ditto.records import MadeBatch, clip_files, clip_record, render
 from ditto.run_directory import RunDirectory, run_id, write_bytes, write_json
 from ditto.sampling import Sampler
 from ditto.types import ClipRequest, Generation, NoSpace, UserError
+
+STATE = "state"  # folder of the run directory
 
 
 @dataclass
@@ -81,7 +84,8 @@ def _make(job: Job, control: Control) -> MadeBatch:
             f"out of memory with {size} clips at once on {job.model.device}: set batch_size below {size} "
             "(the clips made so far are kept) or memory=checkpoint"
         ) from error
-    seconds, peak = time.perf_counter() - start, peak_gib(job.model.device)
+    before = sum(generation.history.seconds_before for _, generation in made)
+    seconds, peak = before + time.perf_counter() - start, peak_gib(job.model.device)
     renditions = [render(bound, generation.x_0, generation.wave_BN) for bound, generation in made]
     result = renditions[-1]
     means = {name: torch.stack([r.metrics[name] for r in renditions]).mean(0) for name in result.metrics}
@@ -97,8 +101,20 @@ def _generate(job: Job, control: Control, number: int) -> Generation:
     x_T = _noise(job, seeds)
     if number:  # later rounds continue the piece from noise of their own
         x_T = step_noise(seeds, x_T, "round", number)
-    prompts = [clip.prompt for clip in control.clips]
-    return job.method(Request(job.model, job.sampler, control, prompts, x_T, seeds, job.options["progress"]))
+    ids, prompts = zip(*[(clip.clip_id, clip.prompt) for clip in control.clips], strict=True)
+
+    def observe(row: dict[str, Any]) -> None:
+        _mirror(job.logger.step, {"clips": list(ids), **row})
+
+    progress, kept = job.options["progress"], _kept(job, ids, number)
+    return job.method(Request(job.model, job.sampler, control, list(prompts), x_T, seeds, progress, observe, kept))
+
+
+def _kept(job: Job, clip_ids: Sequence[str], number: int) -> StateFile | None:
+    """Where the state of this batch waits if the run is interrupted; a batch of other clips has another file."""
+    every_s = job.options["save_every_s"]
+    name = run_id({"clips": clip_ids, "round": number})
+    return None if every_s is None else StateFile(job.run.path / STATE / f"{name}.state", every_s)
 
 
 def _noise(job: Job, seeds: list[int]) -> Tensor:
@@ -131,6 +147,7 @@ def _save(job: Job, batch: MadeBatch) -> None:
         record = clip_record(batch, position)
         job.run.save_clip(clip.clip_id, clip_files(batch, position, job.options["pictures"]), record)
         _mirror(job.logger.clip, clip.clip_id, record)
+    shutil.rmtree(job.run.path / STATE, ignore_errors=True)
 
 
 def _mirror(tell: Callable[..., None], *arguments: Any) -> None:
@@ -146,6 +163,7 @@ def _finish(run: RunDirectory, clips: list[ClipRequest]) -> None:
     latents = [load((run.path / "clips" / f"{clip.clip_id}.safetensors").read_bytes()) for clip in clips]
     stacked = {name: torch.stack([one[name] for one in latents]) for name in latents[0]}
     metadata = {"clip_ids": json.dumps([clip.clip_id for clip in clips])}
+    shutil.rmtree(run.path / STATE, ignore_errors=True)
     run.finish({"x_T.safetensors": save(stacked, metadata)}, {clip.clip_id: run.clip(clip.clip_id) for clip in clips})
 
 

@@ -24,6 +24,7 @@ RUN_OPTIONS: dict[str, tuple[Any, int | None]] = {
     "frames": (int | None, 1),
     "batch_size": (int | None, 1),
     "memory_gib": (float | None, 0),
+    "save_every_s": (float | None, 0),
     "sweep": (str | None, None),
     "run_id": (str | None, None),
     "text_only_beside": (bool, None),

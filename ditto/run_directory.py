@@ -9,6 +9,7 @@
               audio/ pictures/  <clip>.flac, <clip>.text_only.flac, <clip>.png
               x_T.safetensors   x_T and x_0, stacked in the order of metrics.json
               clips/            finished clips of a run that is not: what a resumed run keeps
+              state/            how far an unfinished batch has come (`ditto.kept`)
 
 Every file is written beside its name and renamed, so a kill at any moment leaves nothing that looks whole and is not.
 What a disk or a person does to the files later is noticed: a clip or a run counts only with all its files. After a
@@ -46,6 +47,7 @@ NOT_IDENTITY = (
     "sweep",
     "run_id",
     "objective",
+    "save_every_s",
 )
 _FOLDERS = ("audio", "pictures", "clips")
 _LASTING = ("started", "names", "clips", "metric")  # what later states of status.json keep
