@@ -9,6 +9,7 @@ import threading
 import time
 import traceback
 from collections.abc import Mapping
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -18,7 +19,10 @@ from ditto import locks
 from ditto.identity import Prepared, prepare
 from ditto.outcome import Outcome, remember
 from ditto.run_directory import RunDirectory, read_json
-from ditto.types import UndefinedTask, UserError
+from ditto.types import NoSpace, UndefinedTask, UserError
+
+# True where the jobs of a sweep run in the process that launched it: there Ctrl-C ends the sweep, elsewhere a job.
+in_launching_process: ContextVar[bool] = ContextVar("in_launching_process", default=False)
 
 
 def run_job(cfg: DictConfig) -> Outcome:
@@ -26,17 +30,18 @@ def run_job(cfg: DictConfig) -> Outcome:
 
     The launcher of a sweep gets the outcome as the job's return value, from whatever process ran it.
     """
-    sweeping, in_process = _launch()
+    sweeping = cfg.run_id is not None
     end_on_sigterm()
     try:
         outcome = execute(cfg, sweeping)
     except KeyboardInterrupt:
-        if in_process:
+        if not sweeping or in_launching_process.get():
             raise
         outcome = Outcome(str(cfg.run_id), Path(str(cfg.runs_dir)), "interrupted", "asked to stop")
     bad = outcome.exit_code != 0
-    print(f"error: {outcome.reason}" if bad else describe(outcome), file=sys.stderr if bad else sys.stdout, flush=True)
-    if not sweeping:
+    text = f"error: {outcome.reason}" if bad else describe(outcome, short=sweeping)
+    print(text, file=sys.stderr if bad else sys.stdout, flush=True)
+    if not in_launching_process.get():  # there the launcher remembers the outcomes of all its jobs
         remember(outcome)
     return outcome
 
@@ -73,7 +78,7 @@ def already(run: RunDirectory, options: Mapping[str, Any], sweeping: bool) -> Ou
     reason, retry = status.get("reason", ""), options["retry"]
     if options["overwrite"]:
         return None
-    if status.get("status") == "done":
+    if run.whole:
         return Outcome(run.id, run.path, "skipped", "already done")
     if status.get("status") == "undefined":
         return Outcome(run.id, run.path, "undefined", reason)
@@ -82,11 +87,12 @@ def already(run: RunDirectory, options: Mapping[str, Any], sweeping: bool) -> Ou
     return None
 
 
-def describe(outcome: Outcome) -> str:
+def describe(outcome: Outcome, short: bool = False) -> str:
     """The line (and, for a finished run, the table) to print for an outcome."""
     if outcome.status != "done":
         return f"run {outcome.run_id}: {outcome.status}, {outcome.reason} ({outcome.path})"
-    return "\n".join([f"run {outcome.run_id}: done{outcome.reason} -> {outcome.path}", *metric_lines(outcome.path)])
+    line = f"run {outcome.run_id}: done{outcome.reason} -> {outcome.path}"
+    return line if short else "\n".join([line, *metric_lines(outcome.path)])
 
 
 def metric_lines(path: Path) -> list[str]:
@@ -112,7 +118,7 @@ def end_on_sigterm() -> None:
 
 
 def interrupt(*_: Any) -> NoReturn:
-    """End the job as Ctrl-C does. Schedulers send SIGTERM more than once: the next must not spoil what is being saved."""
+    """End the job as Ctrl-C does. Schedulers repeat SIGTERM: the next one must not spoil what is being saved."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise KeyboardInterrupt
 
@@ -133,6 +139,9 @@ def _make(prepared: Prepared, sweeping: bool) -> Outcome:
             return Outcome(run.id, run.path, "error", str(error))
         _record(prepared, "undefined", str(error))
         return Outcome(run.id, run.path, "undefined", str(error))
+    except NoSpace as error:
+        _record(prepared, "interrupted", str(error))
+        return Outcome(run.id, run.path, "interrupted" if sweeping else "error", str(error))
     except UserError as error:
         if sweeping or any(run.has_clip(clip.clip_id) for clip in clips):
             _record(prepared, "failed", str(error))
@@ -160,14 +169,3 @@ def _record(prepared: Prepared, status: str, reason: str, trace: str = "") -> No
         if run.status.get("status") != "running":  # it ended before it began
             run.begin(OmegaConf.to_yaml(options), options["names"], len(prepared.clips))
         run.stop(status, reason, trace)
-
-
-def _launch() -> tuple[bool, bool]:
-    """(is this a sweep, do its jobs run in the process that launched it)."""
-    from hydra.core.hydra_config import HydraConfig
-    from hydra.types import RunMode
-
-    if not HydraConfig.initialized():
-        return False, True
-    settings = HydraConfig.get()
-    return settings.mode == RunMode.MULTIRUN, settings.launcher.get("engine") is None

@@ -9,15 +9,17 @@ return    one outcome a job, in order: searching sweepers read a number from eac
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from hydra.core.utils import JobReturn, JobStatus, run_job, setup_globals
+from hydra.core.utils import JobReturn, JobStatus, env_override, run_job, setup_globals
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 from tqdm import tqdm
 
+from ditto.job import in_launching_process
 from ditto.objective import with_objective
 from ditto.outcome import Outcome, remember
 from ditto.sweeping.plan import Planned, plan_job, sweep_name, write_plan
@@ -25,15 +27,17 @@ from ditto.sweeping.survive import make_all, outcome_on_disk
 
 
 class Sweep(Launcher):
-    """engine: a launcher of Hydra or of its plugins, null for this process; attempts: of a job whose process dies."""
+    """engine: a launcher of Hydra or of its plugins, null for this process; attempts: of a job whose process dies;
+    env: environment variables of the processes that the engine starts."""
 
     config: DictConfig
     hydra_context: HydraContext
     task_function: TaskFunction
 
-    def __init__(self, engine: Launcher | None = None, attempts: int = 3) -> None:
+    def __init__(self, engine: Launcher | None = None, attempts: int = 3, env: Mapping[str, Any] | None = None) -> None:
         self.engine = engine
         self.attempts = attempts
+        self.env = {name: str(value) for name, value in (env or {}).items()}
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
@@ -45,10 +49,9 @@ class Sweep(Launcher):
         """`launcher` itself if it is one of these; otherwise one whose engine it is, already set up."""
         if isinstance(launcher, cls):
             return launcher
-        sweep = cls(launcher)
-        sweep.hydra_context, sweep.task_function, sweep.config = (
-            launcher.hydra_context, launcher.task_function, launcher.config,
-        )  # fmt: skip
+        sweep, known = cls(launcher), vars(launcher)
+        sweep.hydra_context, sweep.task_function = known["hydra_context"], known["task_function"]
+        sweep.config = known["config"]
         return sweep
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
@@ -78,20 +81,23 @@ class Sweep(Launcher):
         print(f"sweep {name}: {len(jobs)} jobs, {ready} need nothing", flush=True)
         return jobs
 
-    def _here(self, jobs: Sequence[Planned]) -> dict[str, Outcome]:
-        outcomes = {}
-        for k, job in enumerate(jobs, start=1):
-            print(f"[{k}/{len(jobs)}] {' '.join(job.overrides)}", flush=True)
-            # Without a subfolder Hydra writes nothing of its own.
-            done = run_job(self.task_function, job.config, "hydra.sweep.dir", None, self.hydra_context)
-            outcomes[job.run_id] = _outcome(job, done)
+    def _here(self, jobs: Sequence[Planned]) -> dict[str, Outcome | None]:
+        outcomes: dict[str, Outcome | None] = {}
+        token = in_launching_process.set(True)
+        try:
+            for k, job in enumerate(jobs, start=1):
+                print(f"[{k}/{len(jobs)}] {' '.join(job.overrides)}", flush=True)
+                returned = run_job(self.task_function, job.config, "hydra.sweep.dir", None, self.hydra_context)
+                outcomes[job.run_id] = _outcome(job, returned)
+        finally:
+            in_launching_process.reset(token)
         return outcomes
 
-    def _elsewhere(self, jobs: Sequence[Planned]) -> dict[str, Outcome]:
+    def _elsewhere(self, jobs: Sequence[Planned]) -> dict[str, Outcome | None]:
         assert self.engine is not None
-        returned = self.engine.launch([job.launched_as for job in jobs], jobs[0].number)
-        found = {job.run_id: _outcome(job, one) for job, one in zip(jobs, returned, strict=True) if one is not None}
-        return {run_id: outcome for run_id, outcome in found.items() if outcome is not None}
+        with env_override(self.env):
+            returned = self.engine.launch([job.launched_as for job in jobs], jobs[0].number)
+        return {job.run_id: _outcome(job, one) for job, one in zip(jobs, returned, strict=True) if one is not None}
 
 
 def _outcome(job: Planned, returned: JobReturn) -> Outcome | None:

@@ -56,7 +56,7 @@ def plan_job(
     before = HydraConfig.instance().cfg
     HydraConfig.instance().set_config(config)  # the configuration asks it for the names of its choices
     try:
-        asked = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
+        asked = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
         prepared = prepare(asked, device)
         run = prepared.run
         with open_dict(config):

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from unittest.mock import patch
 
 from hydra.core.plugins import Plugins
+
+DEFAULT = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"  # of a command that names no sweeper
 
 
 @contextmanager
@@ -19,10 +22,18 @@ def known_to_hydra() -> Iterator[None]:
 
     for ours in (Sweep, Grid):
         plugins.register(ours)
+    if find_spec("hydra_plugins.hydra_optuna_sweeper"):  # of the extra `search`
+        from ditto.sweeping.search import Search
+
+        plugins.register(Search)
     stock = Plugins.is_in_toplevel_plugins_module
 
     def ours_too(name: str) -> bool:
         return stock(name) or name.startswith("ditto.sweeping.")
 
-    with patch.object(Plugins, "is_in_toplevel_plugins_module", staticmethod(ours_too)):
+    with (
+        patch.object(Plugins, "is_in_toplevel_plugins_module", staticmethod(ours_too)),
+        # Not by an override in conf/run.yaml: it would win over that of an experiment, and sweeps/search has its own.
+        patch.dict(plugins.class_name_to_class, {DEFAULT: Grid}),
+    ):
         yield

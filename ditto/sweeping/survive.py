@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import traceback
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from ditto import locks
 from ditto.outcome import Outcome
 from ditto.runs import state
 from ditto.sweeping.plan import Planned
 
-Engine = Callable[[Sequence[Planned]], dict[str, Outcome]]
+Engine = Callable[[Sequence[Planned]], Mapping[str, Outcome | None]]
 _ENDED = ("done", "failed", "undefined", "interrupted")
 _OPEN = ("waiting", "killed", "busy")
 
@@ -59,7 +59,7 @@ def outcome_on_disk(job: Planned) -> Outcome:
 
 def _launch(engine: Engine, batch: Sequence[Planned]) -> tuple[dict[str, Outcome], str]:
     """The outcomes of a batch, and what the engine said if it failed."""
-    made: dict[str, Outcome] = {}
+    made: Mapping[str, Outcome | None] = {}
     trouble = "the engine did not run it"
     try:
         made = engine(batch)
