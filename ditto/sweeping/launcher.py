@@ -60,9 +60,11 @@ class Sweep(Launcher):
         jobs = self._plan(job_overrides, initial_job_idx)
         known = {job.run_id: job.outcome for job in jobs if job.outcome and job.run_id}
         todo = list({job.run_id: job for job in jobs if not job.outcome}.values())
+        token = in_launching_process.set(True)
         try:
             known |= make_all(todo, self._here if self.engine is None else self._elsewhere, self.attempts)
         finally:
+            in_launching_process.reset(token)
             outcomes = [job.outcome or known.get(job.run_id) or outcome_on_disk(job) for job in jobs]
             remember(*outcomes)
         return [_returned(job, outcome) for job, outcome in zip(jobs, outcomes, strict=True)]
@@ -83,14 +85,10 @@ class Sweep(Launcher):
 
     def _here(self, jobs: Sequence[Planned]) -> dict[str, Outcome | None]:
         outcomes: dict[str, Outcome | None] = {}
-        token = in_launching_process.set(True)
-        try:
-            for k, job in enumerate(jobs, start=1):
-                print(f"[{k}/{len(jobs)}] {' '.join(job.overrides)}", flush=True)
-                returned = run_job(self.task_function, job.config, "hydra.sweep.dir", None, self.hydra_context)
-                outcomes[job.run_id] = _outcome(job, returned)
-        finally:
-            in_launching_process.reset(token)
+        for k, job in enumerate(jobs, start=1):
+            print(f"[{k}/{len(jobs)}] {' '.join(job.overrides)}", flush=True)
+            returned = run_job(self.task_function, job.config, "hydra.sweep.dir", None, self.hydra_context)
+            outcomes[job.run_id] = _outcome(job, returned)
         return outcomes
 
     def _elsewhere(self, jobs: Sequence[Planned]) -> dict[str, Outcome | None]:
