@@ -1,0 +1,136 @@
+"""One W&B run: how it is opened, named and closed. The calls may take long or raise; `mirror` keeps them off the run.
+
+id = the run directory's, group = sweep, job type = method, tags = task and model, config = the resolved configuration.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ditto.loggers import mode, service
+from ditto.loggers.curves import Curves
+from ditto.loggers.marker import mark
+from ditto.loggers.report import AXES, log_clips, mean_curve, summary
+from ditto.loggers.rest import Rest
+
+unreachable = Rest()  # online; the runs of this process go offline at once
+
+
+@dataclass
+class Session:
+    """project, entity, mode: W&B's; mode may be "auto". resume: go on with W&B's run of that id, or replace it.
+
+    curves, media: so many clips have curves of their own, are heard and seen. patience_s: bounds what W&B itself waits
+    for at both ends.
+    """
+
+    run_id: str
+    path: Path
+    config: Mapping[str, Any]
+    project: str = "ditto"
+    entity: str | None = None
+    mode: str = "auto"
+    resume: bool = True
+    curves: int = 4
+    media: int = 16
+    patience_s: float = 30.0
+    run: Any = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        self.lines = Curves(self.path, self.curves, remember=self.resume)
+
+    def open(self) -> None:
+        """Start or resume the W&B run; offline where W&B cannot be reached, with a warning."""
+        wanted = mode.chosen_mode(self.mode)
+        if wanted == "online" and unreachable:
+            return self._init("offline")
+        try:
+            if wanted == "online" and not mode.reachable():
+                raise ConnectionError("nothing answers there")
+            return self._init(wanted)
+        except Exception as error:
+            service.end()  # its half-made run of this id, or its death, would be in the way of the next attempt
+            if wanted == "online":
+                unreachable.begin()
+                warn(f"W&B is not online ({one_line(error)})")
+        return self._init("offline")
+
+    def step(self, row: Mapping[str, Any]) -> None:
+        """One optimisation step (`ditto.loggers.base`), unless W&B has it."""
+        values = self.lines.row(row)
+        if values:
+            self.run.log(values)
+            self.lines.remember()
+
+    def finish(self, status: str, complete: bool) -> None:
+        """Everything that the run directory holds by now, then the end. complete: there is nothing more to come."""
+        if complete:
+            for row in (*self.lines.rest(self.path), *mean_curve(self.path)):
+                self.run.log(row)
+            log_clips(self.run, self.path, self.media)
+        self.run.summary.update({**summary(self.path, self.config), "status": status})
+        self.run.finish(exit_code=0 if status == "done" else 1)
+        if complete:
+            self.lines.remember()
+            mark(self.path, self.run.settings.mode, self.run.project, self.run.entity)
+
+    def _init(self, mode: str) -> None:
+        import wandb
+
+        wandb.setup(wandb.Settings(silent=True))
+        names = self.config["names"]
+        self.run = wandb.init(
+            project=self.project,
+            entity=self.entity,
+            id=self.run_id,
+            name=f"{names['task']} {names['method']} {self.run_id[:6]}",
+            group=self.config.get("sweep"),
+            job_type=names["method"],
+            tags=[names["task"], names["model"]],
+            config={**self.config, "run_id": self.run_id},
+            dir=str(self.path),
+            mode=mode,  # type: ignore[arg-type]
+            resume="allow" if self.resume else None,
+            reinit="create_new",
+            settings=self._settings(),
+        )
+        for axis, metrics in AXES.items():
+            self.run.define_metric(axis, hidden=True, summary="none")
+            for metric in metrics:
+                self.run.define_metric(metric, step_metric=axis, summary="none")
+
+    def _settings(self) -> Any:
+        """Only what a dashboard shows: console, code, git and the machine are in the run directory already."""
+        import wandb
+
+        return wandb.Settings(
+            silent=True,
+            console="off",
+            disable_code=True,
+            disable_git=True,
+            disable_job_creation=True,
+            save_code=False,
+            x_save_requirements=False,
+            x_disable_stats=True,
+            x_disable_machine_info=True,
+            symlink=False,
+            allow_media_symlink=True,  # with the line above: hard links, so that sound is not stored twice
+            init_timeout=self.patience_s / 2,
+            finish_timeout=self.patience_s * 0.8,
+            finish_timeout_raises=True,
+        )
+
+
+def one_line(error: BaseException) -> str:
+    """The first line of what went wrong."""
+    return f"{type(error).__name__}: {next(iter(str(error).strip().splitlines()), '')}"
+
+
+def warn(what: str) -> None:
+    """One line; and what can be done about it."""
+    later = "python -m ditto.runs sync-wandb uploads the run later"
+    print(f"warning: {what}; the run goes on, {later}", file=sys.stderr, flush=True)
