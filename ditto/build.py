@@ -16,11 +16,13 @@ if TYPE_CHECKING:
 
 
 def pick_device(wanted: str) -> str:
-    """The torch device for `auto`, `cpu`, `cuda` or `cuda:1`."""
+    """The torch device for `auto` (a GPU that no other process of ours holds), `cpu`, `cuda` or `cuda:1`."""
     import torch
 
     if wanted == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
+        from ditto.sweeping.devices import take_gpu
+
+        return take_gpu()
     try:
         device = torch.device(wanted)
     except RuntimeError:
