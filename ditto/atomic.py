@@ -30,7 +30,7 @@ _DISK = (
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write `data` so that `path` is either the old file or the whole new one. UserError where there is no room."""
+    """Write `data` so that `path` is either the old file or the whole new one. NoSpace where it cannot be written."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with disk_errors(path):
         try:
@@ -79,10 +79,10 @@ def disk_errors(path: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno not in _DISK:
             raise
-        from ditto.types import UserError
+        from ditto.types import NoSpace
 
         why = os.strerror(error.errno or 0).lower()
-        raise UserError(
+        raise NoSpace(
             f"cannot write {path}: {why}; free some space or choose another place with runs_dir=DIR"
         ) from error
 

@@ -9,6 +9,7 @@ import pytest
 
 from ditto import atomic, locks, runs
 from ditto.run_directory import RunDirectory, run_id, write_bytes
+from ditto.runs.__main__ import main
 from ditto.types import UserError
 
 NAMES = {"task": "intensity", "method": "ditto", "model": "toy"}
@@ -86,10 +87,10 @@ def test_list_and_show(tmp_path, capsys):
     with stopped.lock():
         stopped.begin("", NAMES, 1)
         stopped.stop("failed", "out of memory", "Traceback ...")
-    assert runs.main(["--runs-dir", str(tmp_path)]) == 0
+    assert main(["--runs-dir", str(tmp_path)]) == 0
     assert run.id in capsys.readouterr().out
-    assert runs.main(["list", "--failed", "--runs-dir", str(tmp_path)]) == 0
+    assert main(["list", "--failed", "--runs-dir", str(tmp_path)]) == 0
     assert "out of memory" in capsys.readouterr().out
-    assert runs.main(["show", run.id[:6], "--runs-dir", str(tmp_path)]) == 0
+    assert main(["show", run.id[:6], "--runs-dir", str(tmp_path)]) == 0
     assert "intensity_mse" in capsys.readouterr().out
-    assert runs.main(["show", "nothing", "--runs-dir", str(tmp_path)]) == 2
+    assert main(["show", "nothing", "--runs-dir", str(tmp_path)]) == 2
