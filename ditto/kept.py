@@ -67,7 +67,8 @@ class Unfinished:
     def __init__(
         self, request: Request, method: Method, x_T: Tensor, optimizer: torch.optim.Optimizer, clips: Clips
     ) -> None:
-        self.kept, self.identity = request.kept, _identity(request, method)
+        self.kept = request.kept
+        self.identity = b"" if request.kept is None else _identity(request, method)
         self.x_T, self.optimizer, self.clips = x_T, optimizer, clips
         self.snapshot: dict[str, Any] | None = None  # None: nothing that is not written
         self.started = self.written = time.perf_counter()
