@@ -59,7 +59,8 @@ class Auto:
     """
 
     budget_gib: float
-    step_bytes: int = field(default=0, init=False, repr=False)
+    step_bytes: int = field(default=0, init=False, repr=False)  # of the last chain
+    steps: int = field(default=0, init=False, repr=False)
 
     def run(self, step: Callable[..., Any], *tensors: Tensor, i: int = 0, steps: int = 1) -> Any:
         if not torch.is_grad_enabled():
@@ -67,11 +68,21 @@ class Auto:
         if i == 0:
             with saved_bytes() as meter:
                 result = step(*tensors)
-            self.step_bytes = meter.bytes
+            self.step_bytes, self.steps = meter.bytes, steps
             return result
-        fit = int(self.budget_gib * GIB / max(self.step_bytes, 1))
-        stored = i > steps - fit
+        stored = i > steps - self._fitting(self.step_bytes)
         return (Store() if stored else Checkpoint()).run(step, *tensors)
+
+    def kept_bytes(self, clips: int, longer: float = 1.0) -> float:
+        """Bytes kept at once of a batch `clips` times as large as the last one, over a chain `longer` times as long.
+
+        Those of two steps at least: the first one, and the one that is run again.
+        """
+        one = self.step_bytes * clips
+        return one * min(self.steps * longer, max(self._fitting(one), 2))
+
+    def _fitting(self, step_bytes: int) -> int:
+        return int(self.budget_gib * GIB / max(step_bytes, 1))
 
 
 @dataclass
