@@ -27,6 +27,7 @@ class Read:
     summary: dict[str, Any] = field(default_factory=dict)
     axes: dict[str, str] = field(default_factory=dict)  # metric -> its x axis
     files: list[str] = field(default_factory=list)
+    stored: dict[str, Path] = field(default_factory=dict)  # files of tables, by name in their artifact
     exit_code: int | None = None
 
     def curve(self, x: str, y: str) -> list[tuple[float, float]]:
@@ -88,7 +89,14 @@ def _history(result: Read, record: Any) -> None:
     result.rows.append(row)
 
 
+def _artifact(result: Read, record: Any) -> None:
+    artifact = record.artifact if record.HasField("artifact") else record.request.log_artifact.artifact
+    result.stored |= {entry.path: Path(entry.local_path) for entry in artifact.manifest.contents}
+
+
 _READERS = {
+    "artifact": _artifact,
+    "request": _artifact,
     "run": _run,
     "config": lambda result, record: _items(result.config, record.config.update),
     "history": _history,

@@ -1,6 +1,7 @@
 """One W&B run: how it is opened, named and closed. The calls may take long or raise; `mirror` keeps them off the run.
 
-id = the run directory's, group = sweep, job type = method, tags = task and model, config = the resolved configuration.
+id = the run directory's, group = sweep, job type = method, tags = task and model, config = the resolved configuration
+with the run's id and, for W&B's panels to group by, `comparison` = "<task> <method>".
 """
 
 from __future__ import annotations
@@ -91,7 +92,7 @@ class Session:
             group=self.config.get("sweep"),
             job_type=names["method"],
             tags=[names["task"], names["model"]],
-            config={**self.config, "run_id": self.run_id},
+            config={**self.config, "run_id": self.run_id, "comparison": f"{names['task']} {names['method']}"},
             dir=str(self.path),
             mode=mode,  # type: ignore[arg-type]
             resume="allow" if self.resume else None,
