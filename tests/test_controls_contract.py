@@ -41,6 +41,32 @@ def test_the_loss_is_that_of_features_and_target(name):
     torch.testing.assert_close(control.distance(y_hat, control.target), control.loss(latents()))
 
 
+@every_control
+def test_the_metric_beside_the_loss_is_the_reported_one(name):
+    """It comes of the same features, without a gradient, and the loss's gradient is none the different for it."""
+    control, x_0 = bound(name), latents().requires_grad_()
+    loss_B, metric_B = control.judge(x_0)
+    assert not metric_B.requires_grad
+    reported = control.metrics(x_0, control.model.wave(x_0))[control.metric]
+    torch.testing.assert_close(metric_B, reported, rtol=1e-5, atol=1e-6)
+    y_hat = control.features(x_0)
+    gradients = [
+        torch.autograd.grad(value.sum(), x_0)[0] for value in (loss_B, control.distance(y_hat, control.target))
+    ]
+    assert torch.equal(*gradients)
+
+
+@every_control
+def test_judging_decodes_once(name, monkeypatch):
+    control, calls = bound(name), []
+    vocode = type(control.model).vocode
+    monkeypatch.setattr(type(control.model), "vocode", lambda *args: calls.append(args) or vocode(*args))
+    control.judge(latents())
+    assert len(calls) <= 1
+    if control.parts()[0].metric in ("overlap_mse", "reconstruction_mse") and len(control.parts()) == 1:
+        assert not calls, "nothing is heard where the loss is taken of x_0"
+
+
 @pytest.mark.parametrize("name", [name for name in CASES if name != "melody"])
 def test_no_loss_at_its_own_target(name):
     control = bound(name)

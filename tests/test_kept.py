@@ -274,8 +274,13 @@ def test_a_run_ended_by_sigterm_goes_on_by_the_same_command(tmp_path, monkeypatc
     whole = tmp_path / "whole" / path.name
     ours, theirs = load_file(path / "x_T.safetensors"), load_file(whole / "x_T.safetensors")
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
-    metrics = [json.loads((run / "metrics.json").read_text()) for run in (path, whole)]
-    for clip, values in metrics[1].items():
-        same = {name for name in values if name not in ("seconds", "peak_memory_gib")}
-        assert {name: metrics[0][clip][name] for name in same} == {name: values[name] for name in same}
-        assert math.isfinite(metrics[0][clip]["seconds"])
+    for file in ("metrics.json", "history.json"):
+        ours, theirs = (json.loads((run / file).read_text()) for run in (path, whole))
+        assert ours.keys() == theirs.keys()
+        for clip in theirs:
+            assert {**ours[clip], **timing(theirs[clip])} == theirs[clip], file
+    assert all(len(history["metric"]) == len(history["loss"]) == 2 * K for history in theirs.values())
+
+
+def timing(values):
+    return {name: values[name] for name in ("seconds", "peak_memory_gib") if name in values}

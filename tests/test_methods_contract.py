@@ -30,7 +30,7 @@ SHORT = {"overlap_s": 0.2, "gap_s": 0.3, "smoothing_s": 0.1, "n_mfcc": 8, "from_
 # Fewer repetitions, wherever a method has such an option.
 FEW = {"steps": 2, "inner_steps": 2, "repeats": 2, "window_frames": 32, "samples": 2}
 # What the toy model cannot have: trained weights, or a run to start from.
-NEEDS = {"controlnet": "weights", "readout": "(weights|heads)"}
+NEEDS = {"controlnet": "weights", "controlnet_tuned": "weights", "readout": "(weights|heads)"}
 SAMPLERS = {"reuse": "ddpm", "reuse_freedom": "ddpm"}  # the others: ddim
 
 
@@ -83,7 +83,10 @@ def generate(method, task, positions=(0, 1)):
     bound = control(task) if len(positions) == 2 else control(task).select(list(positions))
     x_T = noise(list(positions), model().shape, dtype=torch.float64)
     prompts = [PROMPTS[i] for i in positions]
-    return made(Request(model(), sampler, bound, prompts, x_T, list(positions), progress=False))
+    told: list = []
+    result = made(Request(model(), sampler, bound, prompts, x_T, list(positions), progress=False, observe=told.append))
+    assert told == result.history.rows, "every row is told to whoever observes, as it is written"
+    return result
 
 
 @cache
@@ -120,6 +123,7 @@ def test_a_finite_result_or_one_clear_line(method, task):
     for row in history.rows:
         assert len(row["loss"]) == 2
         assert all(map(math.isfinite, row["loss"]))
+        assert all(map(math.isfinite, row.get("metric", [0.0, 0.0])))
         assert row["seconds"] > 0
 
 
