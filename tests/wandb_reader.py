@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import struct
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,8 +35,16 @@ class Read:
         return [(row[x], row[y]) for row in self.rows if x in row and y in row]
 
 
-def read(folder: Path) -> Read:
-    """The run in a folder `offline-run-...`."""
+def read(folder: Path, seconds: float = 20.0) -> Read:
+    """The run in a folder `offline-run-...`, once its end is on disk: W&B's service writes on after `finish`."""
+    until = time.monotonic() + seconds
+    while (result := read_now(folder)).exit_code is None and time.monotonic() < until:
+        time.sleep(0.05)
+    return result
+
+
+def read_now(folder: Path) -> Read:
+    """As much of it as is there."""
     (file,) = folder.glob("*.wandb")
     result = Read()
     for data in _records(file.read_bytes()):

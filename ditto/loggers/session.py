@@ -81,6 +81,7 @@ class Session:
 
     def _init(self, mode: str) -> None:
         import wandb
+        from wandb.sdk.lib import import_hooks
 
         wandb.setup(wandb.Settings(silent=True))
         names = self.config["names"]
@@ -99,6 +100,8 @@ class Session:
             reinit="create_new",
             settings=self._settings(),
         )
+        # They count which libraries are imported, in the importing thread: a dead W&B would make an import fail.
+        import_hooks.unregister_all_post_import_hooks()
         for axis, metrics in AXES.items():
             self.run.define_metric(axis, hidden=True, summary="none")
             for metric in metrics:
@@ -120,7 +123,7 @@ class Session:
             x_disable_machine_info=True,
             symlink=False,
             allow_media_symlink=True,  # with the line above: hard links, so that sound is not stored twice
-            init_timeout=self.patience_s / 2,
+            init_timeout=self.patience_s / 3,
             finish_timeout=self.patience_s * 0.8,
             finish_timeout_raises=True,
         )
