@@ -6,8 +6,10 @@ A batch that runs out of memory is halved, and what has proved too large is not 
 of the same kind: same model, sampler, method, control, length and device.
 
 A clip's result does not depend on its batch mates but for rounding: convolutions of another batch size may add in
-another order. So the batches are written to `batches.json` of the run directory until the run is done, and a run that
-is resumed has those of an uninterrupted one; with another `batch_size` or `memory_gib` they are made anew.
+another order, and Adam's first steps, which go by the sign of a gradient, magnify that where a gradient is near zero
+(on the toy model 1e-4 of the loss after two steps). So the batches are written to `batches.json` of the run directory
+until the run is done, and a run that is resumed has those of an uninterrupted one; with another `batch_size` or
+`memory_gib` they are made anew.
 """
 
 from __future__ import annotations
