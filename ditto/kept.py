@@ -115,17 +115,20 @@ class Unfinished:
     def _write(self) -> None:
         if self.kept is None or self.snapshot is None:
             return
-        data = io.BytesIO()
-        torch.save(self.snapshot, data)
+        buffer = io.BytesIO()
+        torch.save(self.snapshot, buffer)
+        data = buffer.getvalue()
         try:
-            self.kept.write(self._digest(data.getvalue()) + data.getvalue())
+            self.kept.write(self._digest(data) + data)
             self.snapshot = None
         except (OSError, UserError) as error:
             _warn(f"the state of a batch is not kept: {error}")
         self.written = time.perf_counter()
 
     def _digest(self, data: bytes) -> bytes:
-        return hashlib.sha256(self.identity + data).digest()
+        digest = hashlib.sha256(self.identity)
+        digest.update(data)
+        return digest.digest()
 
 
 def _identity(request: Request, method: Method) -> bytes:

@@ -4,7 +4,7 @@
               status.json       running, done, failed, interrupted or undefined; written last, so "done" means complete:
                                 it lists every file with its size and digest (`ditto.run_files`)
               metrics.json      clip id -> metrics, seconds, steps, stopped, prompt, seed (or "failed": reason)
-              history.json      clip id -> loss and seconds of every optimisation step
+              history.json      clip id -> loss, metric and seconds of every optimisation step
               environment.json  commit, versions, device, weights
               audio/ pictures/  <clip>.flac, <clip>.text_only.flac, <clip>.png
               x_T.safetensors   x_T and x_0, stacked in the order of metrics.json
