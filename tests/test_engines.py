@@ -1,0 +1,81 @@
+"""Sweeps in processes of joblib and of a local Ray cluster: a killed worker, a broken job, the same command again."""
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from ditto import runs
+from ditto.run import main
+
+ROOT = Path(__file__).resolve().parents[1]
+SEEDS, KILLED, BROKEN = 12, 4, 7
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+FAULTY = [
+    "method._target_=tests.engine_faults.Faulty",
+    "+method.seed=${seed}",
+    "+method.folder=.",
+    f"+method.killed={KILLED}",
+    f"+method.broken={BROKEN}",
+]
+JOBS = [
+    "-m",
+    f"seed=range({SEEDS})",
+    "model=toy",
+    "sampler.steps=3",
+    "task.steps=2",
+    "progress=false",
+    "pictures=false",
+    "device=cpu",
+    *FAULTY,
+]
+TWO = {"processes": "hydra.launcher.engine.n_jobs=2", "ray_local": "hydra.launcher.engine.ray.init.num_cpus=2"}
+
+
+@pytest.mark.parametrize("engine", TWO)
+def test_a_sweep_in_two_processes_survives_a_kill_and_is_completed(engine, tmp_path, monkeypatch, capsys):
+    pytest.importorskip({"processes": "hydra_plugins.hydra_joblib_launcher", "ray_local": "ray"}[engine])
+    first = sweep(tmp_path, f"hydra/launcher={engine}", TWO[engine])
+    assert first.returncode == 1, first.stderr
+    assert first.stdout.splitlines()[-1] == f"{SEEDS} runs: {SEEDS - 1} done, 1 failed"
+    assert "RuntimeError: broken on purpose" in first.stdout
+    states = {path: runs.state(path)[0] for path in runs.run_paths(tmp_path / "runs")}
+    assert Counter(states.values()) == {"done": SEEDS - 1, "failed": 1}
+    assert threads(tmp_path) == {1}
+    calls = called(tmp_path)
+    assert set(calls) == set(range(SEEDS))
+    assert calls[KILLED] == 2
+    # Ray loses the one process; joblib ends the other too.
+    assert sum(calls.values()) <= SEEDS + 1 + (engine == "processes")
+    assert len(processes(tmp_path)) <= 4, "a process serves many jobs"
+
+    (tmp_path / "mended").touch()
+    monkeypatch.chdir(tmp_path)
+    assert main([*JOBS, "retry=true"]) == 0  # another engine goes on with it
+    assert capsys.readouterr().out.splitlines()[-1] == f"{SEEDS} runs: 1 done, {SEEDS - 1} skipped"
+    assert called(tmp_path) - calls == {BROKEN: 1}
+
+
+def sweep(folder, *words):
+    """Run the command in `folder`, without what the tests' own environment says of threads."""
+    env = {name: value for name, value in os.environ.items() if name not in THREADS}
+    path = os.pathsep.join([str(ROOT), env.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+    command = [sys.executable, "-m", "ditto.run", *JOBS, *words]
+    env |= {"PYTHONPATH": path, "WANDB_MODE": "disabled"}
+    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=300)
+
+
+def threads(folder):
+    return {json.loads(path.read_text())["threads"] for path in folder.glob("runs/*/environment.json")}
+
+
+def called(folder):
+    return Counter(int(line.split()[0]) for line in (folder / "calls").read_text().splitlines())
+
+
+def processes(folder):
+    return {line.split()[1] for line in (folder / "calls").read_text().splitlines()}
