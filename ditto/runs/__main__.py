@@ -30,8 +30,12 @@ COMMANDS = ("list", "failed", "show", "compare", "export", "verify", "watch", "s
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit code: 1 where something failed or is damaged, 2 for a mistake in the command."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    named = any(word in COMMANDS for word in words) or {"-h", "--help"} & set(words)
-    options = _parser().parse_args(words if named else ["list", *words])
+    command = next((word for word in words if word in COMMANDS), None)
+    if command:
+        words.remove(command)
+    if command or not {"-h", "--help"} & set(words):
+        words.insert(0, command or "list")
+    options = _parser().parse_args(words)
     try:
         return options.run(options)
     except BrokenPipeError:  # `| head` has seen enough
@@ -125,9 +129,11 @@ def _compare(options: argparse.Namespace) -> int:
             raise ValueError("compare takes two ids of runs, or filters")
         print(two_runs(*(find_run(options.runs_dir, one) for one in ids)))
         return 0
-    values = compare.clip_values(select(options.runs_dir, options.filters), options.by)
+    chosen = compare.cells(select(options.runs_dir, options.filters), options.by)
+    values = compare.clip_values(chosen)
     values = compare.same_clips(values) if options.same_clips else values
-    print("\n".join([compare.comparison(values).to_string(), *compare.remarks(values)]) if len(values) else "no clips")
+    table = compare.comparison(values).to_string() if len(values) else "no clips to compare"
+    print("\n".join([table, *compare.remarks(chosen, values)]))
     return 0
 
 
@@ -168,9 +174,9 @@ def _sync_wandb(options: argparse.Namespace) -> int:
     from ditto.loggers.sync import sync
 
     paths = [run.path for run in select(options.runs_dir, options.filters) if run.status == "done"]
-    for run_id, happened in sync(paths, options.project, options.entity, options.dry_run):
-        print(f"{run_id}: {happened}", flush=True)
-    return 0
+    outcomes = sync(paths, options.project, options.entity, options.dry_run)
+    print("\n".join(f"{run_id}: {happened}" for run_id, happened in outcomes) or "no finished runs to upload")
+    return 1 if any(happened.startswith("failed") for _, happened in outcomes) else 0
 
 
 if __name__ == "__main__":

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -132,9 +133,18 @@ def flat(value: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def _yaml(path: Path) -> Any:
+    """A resolved configuration, section by section: runs share most of theirs, and each is parsed once."""
     import yaml
 
     try:
-        return yaml.load(path.read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except (OSError, ValueError, yaml.YAMLError, RecursionError):
+        sections = re.split(r"^(?=[^\s\-#])", path.read_text(), flags=re.MULTILINE)
+        return {key: value for section in sections for key, value in (_section(section) or {}).items()}
+    except (OSError, ValueError, AttributeError, yaml.YAMLError, RecursionError):
         return None
+
+
+@lru_cache(maxsize=4096)
+def _section(text: str) -> Any:
+    import yaml
+
+    return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))

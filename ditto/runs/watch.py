@@ -62,8 +62,7 @@ def view(sweep: SweepProgress, at_once: int, rows: int = 12) -> RenderableType:
 def _parts(sweep: SweepProgress, at_once: int, rows: int) -> Iterator[RenderableType]:
     yield Text.assemble((f"sweep {sweep.plan.name}", "bold"), f"  engine: {sweep.plan.engine}")
     yield _counts(sweep)
-    settled = sum(job.settled for job in sweep.jobs)
-    yield ProgressBar(total=max(1, len(sweep.jobs)), completed=settled, width=60)
+    yield _bar(sum(job.settled for job in sweep.jobs), len(sweep.jobs))
     if sweep.of("running"):
         yield _running(sweep.of("running"), rows)
     for state in ("failed", "stopped"):
@@ -81,10 +80,16 @@ def _counts(sweep: SweepProgress) -> Text:
     return line
 
 
+def _bar(settled: int, jobs: int) -> Table:
+    line = Table.grid(padding=(0, 1))
+    line.add_row(ProgressBar(total=max(1, jobs), completed=settled, width=60), f"{100 * settled // max(1, jobs)} %")
+    return line
+
+
 def _running(jobs: Sequence[Progress], rows: int) -> Table:
-    table = Table("run", "job", "clips", "for", "by", box=None, pad_edge=False, header_style="bold cyan")
-    for column, ratio in zip(table.columns, (None, 1, None, None, None), strict=True):
-        column.no_wrap, column.ratio, column.overflow = True, ratio, "ellipsis"
+    table = Table(box=None, pad_edge=False, expand=True, header_style="bold cyan")
+    for title, least in (("run", 16), ("job", 10), ("clips", 5), ("for", 12), ("by", 12)):
+        table.add_column(title, min_width=least, ratio=int(title == "job") or None, no_wrap=True, overflow="ellipsis")
     for job in sorted(jobs, key=lambda one: -(one.seconds or 0.0))[:rows]:
         clips = f"{job.clips_made}/{'?' if job.clips is None else job.clips}"
         table.add_row(job.run, Text(" ".join(job.overrides)), clips, spell(job.seconds or 0.0), Text(job.reason))
