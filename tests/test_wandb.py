@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+import wandb
 
 from ditto import job
 from ditto.loggers import service
@@ -123,7 +124,8 @@ def test_the_table_has_a_row_a_clip_to_be_compared_side_by_side(run):
 
 def test_a_resumed_run_goes_on_in_its_wandb_run_and_repeats_no_step(tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "offline")
-    saved, save = [], job.RunDirectory.save_clip
+    saved, save, asked, init = [], job.RunDirectory.save_clip, [], wandb.init
+    monkeypatch.setattr(wandb, "init", lambda **options: asked.append(options) or init(**options))
 
     def interrupt(directory, clip_id, *rest):
         if len(saved) == 2:  # the second batch is optimised, and lost
@@ -138,7 +140,7 @@ def test_a_resumed_run_goes_on_in_its_wandb_run_and_repeats_no_step(tmp_path, mo
     made(tmp_path, "pictures=false")
     first, second = (read(folder) for folder in offline_folders(path))
     assert first.run.run_id == second.run.run_id == path.name
-    assert first.run.resume or second.run.run_id  # offline files say nothing of it; online resume="allow" does
+    assert [options["resume"] for options in asked] == [None, "allow"]
     steps = [x for part in (first, second) for x, _ in part.curve("optimisation/step", "optimisation/loss")]
     assert steps == list(range(6))
     assert first.summary["status"] != "done"

@@ -25,11 +25,15 @@ CLIP_FIGURES = ("loss", "metric")
 
 
 class Curves:
-    """Turns the optimisation's rows into W&B's; `clips` of them have curves of their own."""
+    """Turns the optimisation's rows into W&B's; `clips` of them have curves of their own.
 
-    def __init__(self, path: Path, clips: int, remember: bool) -> None:
-        self.file = path / FOLDER / "logged.json" if remember else None
+    mode: online and offline each have what was logged there; "" remembers nothing.
+    """
+
+    def __init__(self, path: Path, clips: int, mode: str) -> None:
+        self.file = path / FOLDER / f"logged.{mode}.json" if mode else None
         seen = (read_json(self.file) if self.file else None) or {}
+        self.goes_on = bool(seen)  # an earlier attempt has logged some of this run there
         self.clips = clips
         self.chosen: list[str] = seen.get("clips", [])
         self.last: dict[str, int] = seen.get("batches", {})  # a batch's first clip -> its last step; in order

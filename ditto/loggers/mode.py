@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import urllib.request
+from typing import Any
 from urllib.parse import urlsplit
 
 # Words of W&B's own variable WANDB_MODE, old and new.
@@ -51,7 +52,7 @@ def reachable() -> bool:
     return True
 
 
-def _settings():  # type: ignore[no-untyped-def]
+def _settings() -> Any:
     """W&B's settings of this process: files, then environment. Starts nothing."""
     from wandb.sdk import wandb_setup
 

@@ -23,7 +23,8 @@ unreachable = Rest()  # online; the runs of this process go offline at once
 
 @dataclass
 class Session:
-    """project, entity, mode: W&B's; mode may be "auto". resume: go on with W&B's run of that id, or replace it.
+    """project, entity, mode: W&B's; mode may be "auto". resume: go on with what an earlier attempt has
+    logged there (without one, what W&B has under that id is replaced), or replace it in any case.
 
     curves, media: so many clips have curves of their own, are heard and seen. patience_s: bounds what W&B itself waits
     for at both ends.
@@ -40,9 +41,7 @@ class Session:
     media: int = 16
     patience_s: float = 30.0
     run: Any = field(default=None, init=False)
-
-    def __post_init__(self) -> None:
-        self.lines = Curves(self.path, self.curves, remember=self.resume)
+    lines: Curves = field(init=False)
 
     def open(self) -> None:
         """Start or resume the W&B run; offline where W&B cannot be reached, with a warning."""
@@ -85,6 +84,7 @@ class Session:
 
         wandb.setup(wandb.Settings(silent=True))
         names = self.config["names"]
+        self.lines = Curves(self.path, self.curves, mode if self.resume else "")
         self.run = wandb.init(
             project=self.project,
             entity=self.entity,
@@ -96,7 +96,7 @@ class Session:
             config={**self.config, "run_id": self.run_id, "comparison": f"{names['task']} {names['method']}"},
             dir=str(self.path),
             mode=mode,  # type: ignore[arg-type]
-            resume="allow" if self.resume else None,
+            resume="allow" if self.lines.goes_on else None,
             reinit="create_new",
             settings=self._settings(),
         )
