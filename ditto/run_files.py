@@ -40,7 +40,10 @@ def read_status(folder: Path) -> dict[str, Any]:
     said = read_json(folder / "status.json")
     if not isinstance(said, dict) or not isinstance(said.get("status"), str):
         return {}
-    return {key: value for key, value in said.items() if isinstance(value, _KINDS.get(key, object))}
+    kept = {key: value for key, value in said.items() if isinstance(value, _KINDS.get(key, object))}
+    if not all(isinstance(value, list) and len(value) == 2 for value in kept.get("files", {}).values()):
+        del kept["files"]
+    return kept
 
 
 def read_clips(path: Path) -> dict[str, dict[str, Any]]:
@@ -89,7 +92,7 @@ def _changed_sizes(folder: Path, files: Mapping[str, Any]) -> Iterator[str]:
             size = -1
         if size < 0:
             yield f"{name} is missing"
-        elif size == 0 or (expected and size != expected[0]):
+        elif size != expected[0] if expected else size == 0:
             yield f"{name} has {size} bytes" + (f" and should have {expected[0]}" if expected else "")
 
 
