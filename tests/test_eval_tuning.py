@@ -19,6 +19,12 @@ from eval import tuning
 
 GRIDS = OmegaConf.load(CONF / "tuned" / "grid.yaml")
 TASKS = sorted(GRIDS.freedom.rate)
+OPTIONS = {
+    "readout": "lr",
+    "ditto": "optimizer.lr",
+    "added_noise": "strength",
+    "ddim_inversion": "inversion_guidance_scale",
+}
 
 
 def make_run(
@@ -37,10 +43,12 @@ def make_run(
         metrics[f"clip{k}"] = {"failed": "non-finite gradient at step 3", **about} if k < failed else measured | about
         soundfile.write(path / "audio" / f"clip{k}.flac", np.clip(gain * wave, -1, 1), 22050)
         soundfile.write(path / "audio" / f"clip{k}.text_only.flac", wave, 22050)
-    option = {"readout": "lr"}.get(method, "rate")
-    config = {"method": {option: rate, **of}, "prompts_split": split, "prompts_n": 2, "task": {"name": task}}
+    config = {"method": of, "prompts_split": split, "prompts_n": 2, "task": {"name": task}}
+    config = OmegaConf.create(config)
+    OmegaConf.update(config, f"method.{OPTIONS.get(method, 'rate')}", rate)
     (path / "config.yaml").write_text(OmegaConf.to_yaml(config))
-    files = {"status": {"status": "done", "names": names, "finished": when}, "metrics": metrics}
+    status = {"status": "done", "names": names, "finished": when, "files": {"metrics.json": []}}
+    files = {"status": status, "metrics": metrics, "history": dict.fromkeys(metrics, {})}
     files["environment"] = {"model": "embedded", "device": "a CPU", "commit": "abc", "weights": "w"}
     for file, value in files.items():
         (path / f"{file}.json").write_text(json.dumps(value))
@@ -56,7 +64,7 @@ def options(folder, *overrides):
 def chosen(folder, *overrides):
     result = tuning.run(options(folder, *overrides))
     best = result[result["chosen"]]
-    return dict(zip(zip(best["method"], best["task"], strict=True), best["rate"], strict=True))
+    return dict(zip(zip(best["method"], best["task"], strict=True), best["setting"], strict=True))
 
 
 def intensity(folder, scores, **about):
@@ -68,7 +76,8 @@ def test_lowest_error_wins_and_all_rates_are_in_the_table(tmp_path, capsys):
     intensity(tmp_path, {0.1: 30.0, 0.2: 9.0, 0.5: 20.0})
     assert chosen(tmp_path) == {("freedom", "intensity"): 0.2}
     table = pd.read_csv(tmp_path / "out/tuning.csv")
-    assert list(table["rate"]) == [0.1, 0.2, 0.5]
+    assert list(table["setting"]) == [0.1, 0.2, 0.5]
+    assert set(table["option"]) == {"rate"}
     assert list(table["chosen"]) == [False, True, False]
     assert {"method", "task", "metric", "value", "n", "weights", "commit"} <= set(table.columns)
     assert table["score"][1] == pytest.approx(9 / 40)
@@ -90,8 +99,8 @@ def test_warns_at_the_edge_and_where_nothing_helps(tmp_path, capsys):
     make_run(tmp_path, 1.0, {"structure_mse": (0.5, 0.4)}, task="structure")
     assert chosen(tmp_path)["freedom", "intensity"] == 0.2
     warnings = capsys.readouterr().err
-    assert "freedom on intensity: the best rate is at the edge" in warnings
-    assert "freedom on structure: no rate is better than text-only" in warnings
+    assert "freedom on intensity: the best value is at the edge" in warnings
+    assert "freedom on structure: no value is better than text-only" in warnings
 
 
 @pytest.mark.parametrize("fault", [{"failed": 1}, {"gain": 9.0}, {"gain": 0.1}])
@@ -124,6 +133,34 @@ def test_runs_of_other_options_are_left_out_and_named(tmp_path, capsys):
     intensity(tmp_path, {1.0: 1.0}, repeats=1, when=9.0)
     assert chosen(tmp_path) == {("freedom", "intensity"): 0.2}
     assert "freedom-intensity-1.0" in capsys.readouterr().err
+
+
+def test_gentle_is_a_high_value_or_none_where_the_option_is_of_that_kind(tmp_path):
+    for strength, value in {0.2: 1.0, 0.5: 4.0, 0.9: 30.0, 1.0: 41.0}.items():
+        make_run(
+            tmp_path, strength, {"reconstruction_mse": (value, 40.0)}, method="added_noise", task="inversion", steps=3
+        )
+    for scale, value in {0.0: 90.0, 1.0: 4.0, 2.0: 3.0, 4.0: 90.0}.items():  # broken at both ends
+        make_run(tmp_path, scale, {"reconstruction_mse": (value, 40.0)}, method="ddim_inversion", task="inversion")
+    assert chosen(tmp_path) == {("added_noise", "inversion"): 0.5, ("ddim_inversion", "inversion"): 2.0}
+
+
+def test_an_option_inside_of_another(tmp_path):
+    for lr, value in {1e-3: 30.0, 5e-3: 9.0, 2e-2: 30.0}.items():
+        make_run(tmp_path, lr, {"intensity_mse": (value, 40.0)}, method="ditto")
+    assert chosen(tmp_path) == {("ditto", "intensity"): 5e-3}
+    assert OmegaConf.load(tmp_path / "tuned.yaml") == {"ditto": {"lr": {"intensity": 5e-3}}}
+
+
+def test_what_was_found_elsewhere_stays_and_what_no_longer_holds_goes(tmp_path, capsys):
+    file = tmp_path / "tuned.yaml"
+    intensity(tmp_path, {0.1: 30.0, 0.2: 20.0, 0.5: 25.0})
+    chosen(tmp_path)
+    file.write_text(file.read_text().replace("    intensity: 0.2\n", "    intensity: 0.2\n    melody: 3.0\n"))
+    intensity(tmp_path, {0.1: 90.0, 0.2: 90.0, 0.5: 90.0}, when=2.0)
+    assert chosen(tmp_path) == {}
+    assert OmegaConf.load(file) == {"freedom": {"rate": {"melody": 3.0}}}
+    assert "no value made sound clips" in capsys.readouterr().err
 
 
 def test_the_block_is_replaced_and_comments_stay(tmp_path):
