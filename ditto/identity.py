@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from ditto import run_of
 from ditto.build import build_model, pick_device
 from ditto.options import check_run_options
 from ditto.prompts import SOURCES, clip_requests
@@ -40,6 +41,7 @@ def prepare(cfg: DictConfig, device: str | None = None) -> Prepared:
 
     `device` takes the place of the configuration's: which run it is does not depend on it.
     """
+    run_of.register()
     check_run_options(plain(cfg))
     cfg = OmegaConf.merge(cfg, {"device": pick_device(device or cfg.device)})  # type: ignore[assignment]
     options = plain(cfg)

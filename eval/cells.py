@@ -7,13 +7,15 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+METHODS, HERE = "methods", "here"  # the experiment of most cells, and the size that it has where none is named
+
 
 @dataclass(frozen=True)
 class Cell:
     """`python -m ditto.run +experiment=… task=… method=… <overrides>`, in parts."""
 
     experiment: str
-    task: str
+    task: str  # "": an override chooses it
     method: str
     overrides: tuple[str, ...] = ()  # "option=value", as Hydra reads them
 
@@ -21,6 +23,11 @@ class Cell:
     def command(self) -> str:
         """The command that makes this cell's run."""
         return commands([self])[0]
+
+
+def sized(size: str, experiment: str = METHODS) -> tuple[str, ...]:
+    """The override that chooses a size of sweeps/size, where it has to be said."""
+    return () if (experiment, size) == (METHODS, HERE) else (f"size={size}",)
 
 
 def commands(cells: Iterable[Cell]) -> list[str]:
@@ -60,7 +67,7 @@ def _with(sweep: Sweep, name: str, value: str) -> Sweep:
 
 def _command(experiment: str, task: str, options: dict[str, str], methods: Sequence[str]) -> str:
     choices = {"+experiment": experiment, "task": task, **options, "method": ",".join(methods)}
-    words = [shlex.quote(f"{name}={value}") for name, value in choices.items()]
+    words = [shlex.quote(f"{name}={value}") for name, value in choices.items() if value]
     several = any(_several(value) for value in choices.values())
     return " ".join(["python -m ditto.run", *(["-m"] if several else []), *words])
 

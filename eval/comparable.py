@@ -19,7 +19,7 @@ from typing import Any
 from ditto.types import UserError
 from eval.asked import Asked, differences
 from eval.candidates import Candidate, candidates
-from eval.cells import Cell, commands
+from eval.cells import HERE, Cell, commands, sized
 from eval.finished import BESIDE, Finished
 
 PROMPTS = ("prompt", "prompts_file", "prompts_split", "prompts_offset", "seed")
@@ -29,7 +29,8 @@ Matched = dict[Cell, list[Candidate]]
 
 def collect(options: dict[str, Any]) -> list[Finished]:
     """The runs that make up the table; what is left out or missing is printed to stderr with its reason."""
-    cells = [Cell(options["experiment"], task, method) for task, method in wanted(options)]
+    size = sized(options.get("size", HERE))
+    cells = [Cell(options["experiment"], task, method, size) for task, method in wanted(options)]
     runs = Runs(list(first_clips(options)))
     found = runs.of(cells)
     notes = [note for cell, one in found.items() if one and not one.beside for note in runs.cost_notes(one, cell)]

@@ -1,6 +1,6 @@
 """How well each method gives a recording back, by guidance scale and length: `python -m eval.inversion runs=runs`.
 
-Finished runs of `+experiment=table7` and `table7_long` (DITTO, appendix D, table 7). They may have been made with fewer
+Finished runs of `+experiment=paper_table7` (DITTO, appendix D, table 7). They may have been made with fewer
 prompts or steps than the experiments ask: of the runs of one length, those count that agree in clips, weights and all
 options but the method, its own options and the guidance scale, the largest such group; of one method, those with the
 same options at the most scales. Rows of <results>/inversion.csv, one for each length, method, scale and metric:
@@ -36,12 +36,13 @@ COSTS = {"steps": "steps", "seconds_per_clip": "seconds", "model_calls": "model_
 
 def collect(options: dict[str, Any]) -> dict[int, list[Candidate]]:
     """The runs that count, by length in s; those that fit no experiment are named on stderr."""
-    experiments = {int(length): Asked(name) for length, name in options["experiments"].items()}
-    by_length: dict[int, list[Candidate]] = {length: [] for length in experiments}
+    asked = Asked(options["experiment"])
+    lengths = {int(length): chosen for length, chosen in options["lengths"].items()}
+    by_length: dict[int, list[Candidate]] = {length: [] for length in lengths}
     for one in candidates(options):
         if one.named not in options["methods"]:
             continue
-        unlike = {length: _unlike(one, asked) for length, asked in experiments.items()}
+        unlike = {length: _unlike(one, asked, recordings) for length, recordings in lengths.items()}
         length = min(unlike, key=lambda name: len(unlike[name]))
         if unlike[length]:
             print(f"left out: run {one.path.name} ({one.named}), {'; '.join(unlike[length])}", file=sys.stderr)
@@ -49,7 +50,9 @@ def collect(options: dict[str, Any]) -> dict[int, list[Candidate]]:
             by_length[length].append(one)
     chosen = {length: choose(found, options["methods"]) for length, found in by_length.items() if found}
     if not chosen:
-        raise UserError(f"no finished run in {options['runs']}: python -m ditto.run -m +experiment=table7")
+        raise UserError(
+            f"no finished run in {options['runs']}: python -m ditto.run -m +experiment={options['experiment']}"
+        )
     return chosen
 
 
@@ -92,10 +95,10 @@ def _figures(one: Candidate, metrics: list[str]) -> Iterator[Row]:
         yield {**mean_row(metric, clips[metric].to_numpy()), **costs}
 
 
-def _unlike(one: Candidate, asked: Asked) -> list[str]:
+def _unlike(one: Candidate, asked: Asked, recordings: str) -> list[str]:
     """How a run's sampler (but for scale and steps), length and recordings differ from the experiment's."""
     had = {name: value for name, value in one.config.items() if name not in FREE}
-    return differences(had, asked.of(one.task, one.named), FITTING)
+    return differences(had, asked.of(one.task, one.named, (recordings,)), FITTING)
 
 
 def run(cfg: DictConfig) -> pd.DataFrame:

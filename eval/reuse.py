@@ -1,7 +1,7 @@
 """What of the control is in an optimised x_T* alone: `python -m eval.reuse runs=runs` (DITTO, appendix I, table 10).
 
-Finished runs of `+experiment=table10`: B samples of a stochastic sampler from the x_T* of a DITTO run, and from noise
-that was not optimised; with and without FreeDoM; with the clip's prompt and with random ones. Of the runs of one task,
+Finished runs of `+experiment=paper_table10`: B samples of a stochastic sampler from the x_T* of a DITTO run, and from
+noise that was not optimised; with and without FreeDoM; with the clip's prompt and with random ones. Of the runs of one task,
 those count that agree in clips, weights, samples, sampler, source of x_T* and each method's own options, the largest
 such group.
 Rows of <results>/reuse.csv, one for each task, method, prompts and noise:
@@ -57,7 +57,7 @@ def collect(options: dict[str, Any]) -> list[Reused]:
     for task in options["tasks"]:
         of_task = choose([one for one in found if one.task == task])
         if not of_task:
-            how = f"python -m ditto.run -m +experiment={options['experiment']} task={task} method.run=null,runs/<id>"
+            how = f"python -m ditto.run -m +experiment={options['experiment']} size=here task={task}"
             print(f"no finished run of {task}: {how}", file=sys.stderr)
         kept += sorted(of_task, key=lambda one: (options["methods"].index(one.run.named), one.key))
     if not kept:

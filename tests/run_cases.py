@@ -6,15 +6,18 @@ from functools import cache
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from ditto.run import CONF
+from ditto.run import CONF, SEARCH
+
+GROUPS = ("method", "task", "size", "setting", "recordings")
 
 
 def write_run(folder, name, experiment, overrides, clips, when=1.0, weights="w"):
-    """A finished run. `overrides`: option -> value, method and task among them; `clips`: one dict of metrics a clip.
+    """A finished run. `overrides`: option or group -> value, method and task among them; `clips`: metrics of each.
 
     A clip's "losses" go to its history; a clip with "failed" has no result.
     """
-    cfg = composed(experiment, overrides["method"], overrides.get("task")).copy()
+    groups = [f"{group}={overrides[group]}" for group in GROUPS if overrides.get(group)]
+    cfg = composed(experiment, *groups).copy()
     for option, value in overrides.items():
         if "." in option or option == "frames":
             OmegaConf.update(cfg, option, value)
@@ -29,17 +32,17 @@ def write_run(folder, name, experiment, overrides, clips, when=1.0, weights="w")
         history[clip] = {"loss": values.get("losses", [])}
         metrics[clip] = about | {key: value for key, value in values.items() if key != "losses"}
     names = {"task": str(cfg.task.name), "method": overrides["method"], "model": "embedded", "sampler": "ddim"}
-    files = {"status": {"status": "done", "names": names, "finished": when}, "metrics": metrics, "history": history}
+    status = {"status": "done", "names": names, "finished": when, "files": {"metrics.json": []}}  # no sound
+    files = {"status": status, "metrics": metrics, "history": history}
     files["environment"] = {"model": "embedded", "device": "a CPU", "commit": "abc", "weights": weights}
     for file, value in files.items():
         (path / f"{file}.json").write_text(json.dumps(value))
 
 
 @cache
-def composed(experiment, method, task):
-    chosen = [f"+experiment={experiment}", f"method={method}", *([f"task={task}"] if task else [])]
+def composed(experiment, *groups):
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = compose("run", chosen)
+        cfg = compose("run", [f"+experiment={experiment}", *groups, SEARCH])
     OmegaConf.set_struct(cfg, False)
     del cfg["names"]  # Hydra's own words
     return cfg

@@ -36,8 +36,10 @@ def test_one_run_is_no_sweep_and_a_list_is_one_value():
     assert Cell("methods", "intensity", "ditto").command == (
         "python -m ditto.run +experiment=methods task=intensity method=ditto"
     )
-    said = Cell("table7", "inversion", "null_text", ('prompt=["a, b","c"]',)).command
-    assert said == 'python -m ditto.run +experiment=table7 task=inversion \'prompt=["a, b","c"]\' method=null_text'
+    said = Cell("paper_table7", "inversion", "null_text", ('prompt=["a, b","c"]',)).command
+    assert (
+        said == 'python -m ditto.run +experiment=paper_table7 task=inversion \'prompt=["a, b","c"]\' method=null_text'
+    )
 
 
 def test_options_of_one_sweep_do_not_leak_into_another():

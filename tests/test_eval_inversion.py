@@ -10,12 +10,12 @@ from tests.run_cases import options, write_run
 K = 40
 
 
-def made(folder, method, w, values, experiment="table7", when=1.0, weights="w", failed=0, **more):
+def made(folder, method, w, values, recordings="6s", when=1.0, weights="w", failed=0, **more):
     """A run with one clip a value, at a reduced K."""
     clips = [{"reconstruction_mse": value, "reconstruction_db": 10 * value} for value in values]
     clips[len(clips) - failed :] = [{"failed": "NaN"}] * failed
-    overrides = {"method": method, "task.steps": K, "sampler.guidance_scale": w} | more
-    write_run(folder, f"{experiment}-{method}-{w}-{when}", experiment, overrides, clips, when, weights)
+    overrides = {"method": method, "recordings": recordings, "task.steps": K, "sampler.guidance_scale": w} | more
+    write_run(folder, f"{recordings}-{method}-{w}-{when}", "paper_table7", overrides, clips, when, weights)
 
 
 def figures(folder):
@@ -27,7 +27,7 @@ def figures(folder):
 def test_mean_interval_cost_and_provenance_of_every_run(tmp_path):
     made(tmp_path, "null_text", 1, [0.1, 0.3])
     made(tmp_path, "ditto_from_inversion", 1, [0.01, 0.03])
-    made(tmp_path, "null_text", 4, [0.2, 0.2, 9.0], experiment="table7_long", failed=1)
+    made(tmp_path, "null_text", 4, [0.2, 0.2, 9.0], recordings="24s", failed=1)
     assert figures(tmp_path) == {
         (6, "null_text", 1): pytest.approx(0.2),
         (6, "ditto_from_inversion", 1): pytest.approx(0.02),
@@ -41,7 +41,7 @@ def test_mean_interval_cost_and_provenance_of_every_run(tmp_path):
     first = table.iloc[0]
     assert (first["low"], first["high"], first["n"]) == (0.1, 0.3, 2)
     assert (first["steps"], first["seconds_per_clip"], first["model_calls"]) == (4, 9.0, 80)
-    assert (first["device"], first["commit"], first["run"]) == ("a CPU", "abc", "table7-null_text-1-1.0")
+    assert (first["device"], first["commit"], first["run"]) == ("a CPU", "abc", "6s-null_text-1-1.0")
     assert set(table["metric"]) == {"reconstruction_mse", "reconstruction_db"}
 
 
@@ -54,7 +54,7 @@ def test_only_the_largest_group_that_agrees_is_compared(tmp_path, capsys, other)
     about = {"values": [0.9, 0.9]} | other
     made(tmp_path, "null_text", 1, when=9.0, **about)
     assert set(figures(tmp_path)) == {(6, "added_noise", 1), (6, "added_noise", 4)}
-    assert "table7-null_text-1-9.0" in capsys.readouterr().err
+    assert "6s-null_text-1-9.0" in capsys.readouterr().err
 
 
 def test_of_one_method_the_options_with_most_scales_and_the_newest_run(tmp_path):
@@ -73,7 +73,7 @@ def test_another_sampler_than_the_experiments_is_named_and_left_out(tmp_path, ca
 
 
 def test_nothing_there_is_one_error(tmp_path):
-    with pytest.raises(UserError, match="experiment=table7"):
+    with pytest.raises(UserError, match="experiment=paper_table7"):
         figures(tmp_path)
 
 

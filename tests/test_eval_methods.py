@@ -7,7 +7,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from ditto.run import CONF
+from ditto.run import CONF, SEARCH
 from ditto.types import UserError
 from eval import comparable, finished, measure, methods, orders
 from eval.asked import differences, flat
@@ -23,7 +23,7 @@ def made(folder, name, *overrides, method="ditto", **about):
     """A run directory with the configuration that the run command would leave there."""
     make_run(folder, name, method=method, **about)
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = compose("run", ["+experiment=methods", f"method={method}", *overrides])
+        cfg = compose("run", ["+experiment=methods", f"method={method}", *overrides, SEARCH])
     OmegaConf.set_struct(cfg, False)
     del cfg["names"]  # Hydra's own words
     (folder / name / "config.yaml").write_text(OmegaConf.to_yaml(cfg, resolve=True))

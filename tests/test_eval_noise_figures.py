@@ -92,7 +92,7 @@ def test_figure_10_finds_the_feature_that_the_noise_decides(tmp_path, monkeypatc
     monkeypatch.setattr(figure10, "_runs", lambda *_: [Run, Run])
     monkeypatch.setattr(figure10, "_values", lambda *_: next(values))
     picture, numbers = figure10.draw(
-        options(tmp_path), tmp_path / "figure10.png", experiment="figure10", task="intensity", clips=48, group=4
+        options(tmp_path), tmp_path / "figure10.png", experiment="paper_figure10", task="intensity", clips=48, group=4
     )
     assert picture.stat().st_size > 10_000
     rows = pd.read_csv(numbers)
@@ -109,9 +109,9 @@ def test_figure_10_finds_the_feature_that_the_noise_decides(tmp_path, monkeypatc
 
 def test_figure_10_names_the_command_that_is_missing(tmp_path):
     with pytest.raises(
-        UserError, match=r"ditto.run -m \+experiment=figure10 task=intensity method=shared_noise,text_only"
+        UserError, match=r"ditto.run -m \+experiment=paper_figure10 task=intensity method=shared_noise,text_only"
     ):
-        figure10.draw(options(tmp_path), tmp_path / "f.png", "figure10", "intensity", clips=600, group=10)
+        figure10.draw(options(tmp_path), tmp_path / "f.png", "paper_figure10", "intensity", clips=600, group=10)
 
 
 def test_latents_of_a_run_of_the_toy_model(tmp_path):

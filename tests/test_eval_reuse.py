@@ -14,7 +14,7 @@ def made(folder, losses, method="reuse", prompts="fixed", source="/elsewhere/run
     clips = [{"loss": samples[-1], "losses": samples} for samples in losses] + more.pop("failed", [])
     overrides = {"method": method, "task": task, "method.prompts": prompts, "method.run": source} | more
     name = f"{task}-{method}-{prompts}-{str(source).rpartition('/')[2]}-{when}"
-    write_run(folder, name, "table10", overrides, clips, when)
+    write_run(folder, name, "paper_table10", overrides, clips, when)
 
 
 def figures(folder):
@@ -52,7 +52,7 @@ def test_one_source_one_number_of_samples_and_the_newest(tmp_path, capsys):
     }
     said = capsys.readouterr().err
     assert "intensity-reuse-fixed-bbbb-8.0, intensity-reuse-random-None-8.0" in said
-    assert "no finished run of melody: python -m ditto.run -m +experiment=table10 task=melody" in said
+    assert "no finished run of melody: python -m ditto.run -m +experiment=paper_table10 size=here task=melody" in said
 
 
 def test_nothing_there_is_one_error(tmp_path):

@@ -110,7 +110,7 @@ def test_a_stand_in_under_the_name_of_ratings_is_not_taken_for_them(tmp_path):
 def inverted(folder, method, w, value, steps=20):
     clips = [{"reconstruction_mse": value, "reconstruction_db": 1.0}] * 2
     overrides = {"method": method, "task.steps": steps, "sampler.guidance_scale": w}
-    write_run(folder, f"{method}-{w}", "table7", overrides, clips)
+    write_run(folder, f"{method}-{w}", "paper_table7", overrides, clips)
 
 
 def test_inversion_has_its_own_n_and_k_and_wants_runs_of_the_same_size(tmp_path):
@@ -121,7 +121,7 @@ def test_inversion_has_its_own_n_and_k_and_wants_runs_of_the_same_size(tmp_path)
     assert "**0.1** [0.1, 0.1] | **0.0025**" in text
     found = cells(tmp_path, 7, method="null_text", setting="6s w=4").loc["reconstruction_mse"]
     assert (found["ours"], float(found["reported"]), found["run"]) == ("0.2", 0.0055, "null_text-4")
-    missing = [line for line in command.missing(config(tmp_path, "tables=[7]")) if "table7 " in line]
+    missing = [line for line in command.missing(config(tmp_path, "tables=[7]")) if "paper_table7 " in line]
     assert all("task.steps=20" in line for line in missing)
     assert any(
         "sampler.guidance_scale=4" in line and line.endswith("method=added_noise,ddim_inversion") for line in missing
@@ -131,7 +131,7 @@ def test_inversion_has_its_own_n_and_k_and_wants_runs_of_the_same_size(tmp_path)
 def reused(folder, method, prompts, source, loss, task="intensity"):
     overrides = {"method": method, "task": task, "method.prompts": prompts, "method.run": source, "prompts_n": 2}
     name = f"{task}-{method}-{prompts}-{str(source).rpartition('/')[2]}"
-    write_run(folder, name, "table10", overrides, [{"loss": loss, "losses": [loss, loss]}] * 2)
+    write_run(folder, name, "paper_table10", overrides, [{"loss": loss, "losses": [loss, loss]}] * 2)
 
 
 def test_reuse_shows_both_noises_and_wants_what_the_source_allows(tmp_path):

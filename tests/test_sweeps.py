@@ -1,23 +1,33 @@
-"""The sweeps of the paper's size: they compose, and make every run that the tables want."""
+"""The sweeps of the paper's tables and figures: every size composes, every job can be made, and every cell has one."""
 
 import itertools
+import json
 from functools import cache
 
 import pytest
 from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
-from ditto.identity import identity
+from ditto.build import build
+from ditto.identity import identity, prepare
 from ditto.prompts import clip_requests
 from ditto.run import CONF, SEARCH, _search
+from ditto.run_of import run_id_of
 from ditto.types import UserError
 from eval.asked import flat
+from eval.cells import Cell, commands
 from eval.tables.definition import load, methods_defined, numbers
+from eval.tables.sizes import clips_of
+from eval.tables.sweeps import in_sweeps
 
 SWEEPS = CONF.parent / "sweeps"
-PAPER = sorted(path.stem for path in (SWEEPS / "experiment").glob("paper_*.yaml"))
-SIZE = ("prompts_n", "prompts_repeat", "batch_size", "pictures")
+EXPERIMENTS = sorted(path.stem for path in (SWEEPS / "experiment").glob("*.yaml") if path.stem != "methods")
+TABLES = [name for name in EXPERIMENTS if name.startswith("paper_table")]
+SIZES = ("paper", "here", "smoke")
+ABOUT_SIZE = ("prompts_n", "prompts_repeat", "pictures", "text_only_beside")
 COLUMNS = OmegaConf.to_container(OmegaConf.load(CONF / "tables.yaml"))["columns"]
+FIGURES = OmegaConf.to_container(OmegaConf.load(CONF / "figures.yaml"))["drawn"]
 
 
 @cache
@@ -26,21 +36,29 @@ def composed(*overrides):
         return compose("run", [*overrides, SEARCH], return_hydra_config=True)
 
 
+def resolved(*overrides):
+    """The configuration without Hydra's own part, its interpolations ready to be resolved."""
+    cfg = composed(*overrides)
+    HydraConfig.instance().set_config(cfg)
+    return OmegaConf.masked_copy(cfg, [key for key in cfg if key != "hydra"])
+
+
 @cache
-def jobs():
-    """(experiment, task, method, choices of the experiment without the method) of every job of the sweeps."""
-    return [job for name in PAPER if name != "paper_size" for job in jobs_of(name)]
+def grid(name, size):
+    """The choices of every job of a sweep: the product of its lists."""
+    params = composed(f"+experiment={name}", f"size={size}").hydra.sweeper.params or {}
+    lists = {key: str(value).split(",") for key, value in params.items()}
+    return [dict(zip(lists, values, strict=True)) for values in itertools.product(*lists.values())]
 
 
-def jobs_of(name):
-    """The product of the sweep's lists."""
-    cfg = composed(f"+experiment={name}")
-    lists = {key: str(value).split(",") for key, value in (cfg.hydra.sweeper.params or {}).items()}
-    for values in itertools.product(*lists.values()):
-        chosen = dict(zip(lists, values, strict=True))
-        method = chosen.pop("method", cfg.hydra.runtime.choices.method)
-        choices = tuple(f"{key}={value}" for key, value in chosen.items())
-        yield name, composed(f"+experiment={name}", *choices).hydra.runtime.choices.task, method, choices
+def words(choices, but=()):
+    return tuple(f"{key}={value}" for key, value in choices.items() if key not in but)
+
+
+def pair(name, choices):
+    """Task and method of a job."""
+    chosen = composed(f"+experiment={name}", *words(choices, but=("method",))).hydra.runtime.choices
+    return chosen.task, choices.get("method", chosen.method)
 
 
 @cache
@@ -50,40 +68,91 @@ def settings(part, *overrides):
     return frozenset(
         (key, float(value) if isinstance(value, int | float) and not isinstance(value, bool) else str(value))
         for key, value in options.items()
-        if key not in SIZE
+        if key not in ABOUT_SIZE
         and not key.startswith(("hydra.", "names."))
         and "memory" not in key.split(".")
         and key.startswith("method.") == (part == "method")
     )
 
 
-@pytest.mark.parametrize("name", PAPER)
-def test_every_sweep_composes_and_says_its_cost(name):
+def test_every_table_and_figure_has_its_sweep():
+    assert sorted(f"paper_table{number}" for number in numbers()) == TABLES
+    of_figures = {f"paper_figure{name}" if name.isdigit() else name for name in FIGURES}
+    assert of_figures == set(EXPERIMENTS) - set(TABLES)
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_sweep_composes_at_every_size_and_says_what_it_costs_and_is_to_reach(name):
+    for size in SIZES:
+        cfg = composed(f"+experiment={name}", f"size={size}")
+        assert cfg.hydra.runtime.choices.size == size
+        OmegaConf.to_container(resolved(f"+experiment={name}", f"size={size}").task, resolve=True)
+    text = (SWEEPS / "experiment" / f"{name}.yaml").read_text()
+    assert f"+experiment={name}" in text
+    assert "Cost" in text or "Seen" in text
+    assert "Aim" in text or name == "latents"
+
+
+@pytest.mark.parametrize("name", [name for name in TABLES if name != "paper_table7"])  # of recordings
+def test_a_table_has_the_papers_number_of_clips(name):
     cfg = composed(f"+experiment={name}")
-    OmegaConf.to_container(cfg.task, resolve=True)
-    assert "ESTIMATE" in (SWEEPS / "experiment" / f"{name}.yaml").read_text()
-    if not name.startswith("paper_table7"):
-        assert (cfg.prompts_n, cfg.prompts_repeat, cfg.prompts_split) == (2500, True, "test")
+    assert (cfg.prompts_n, cfg.prompts_repeat, cfg.prompts_split, cfg.batch_size) == (2500, True, "test", None)
 
 
-def test_no_job_asks_a_method_for_a_task_it_is_not_defined_on():
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_job_can_be_made_is_small_at_smoke_and_is_a_run_of_its_own(name):
+    ids, built = set(), set()
+    for choices in grid(name, "smoke"):
+        prepared = prepare(resolved(f"+experiment={name}", "size=smoke", *words(choices)), device="cpu")
+        ids.add(prepared.run.id)
+        options = prepared.options
+        assert len(prepared.clips) <= (20 if name == "paper_figure10" else 2)
+        assert options["sampler"]["steps"] <= 6
+        assert options["task"]["steps"] <= 2
+        for part, what in (
+            (options["task"]["control"], "task"),
+            (options["method"], "method"),
+            (options["sampler"], "s"),
+        ):
+            if json.dumps(part) not in built:
+                assert build(part, what) is not None
+            built.add(json.dumps(part))
+    assert len(ids) == len(grid(name, "smoke"))
+
+
+def test_pairs_without_a_meaning_are_where_the_tables_leave_a_place_empty():
     defined = methods_defined()
-    for _, task, method, _ in jobs():
-        assert task in defined.get(method, [task]), (task, method)
+    pairs = {
+        (name, *pair(name, choices)) for name in TABLES if name != "paper_table7" for choices in grid(name, "paper")
+    }
+    assert {job for job in pairs if job[1] not in defined.get(job[2], [job[1]])} == {
+        ("paper_table3", "structure", "controlnet"),
+        ("paper_table4", "intensity", "multidiffusion_50"),
+        ("paper_table4", "melody", "multidiffusion_50"),
+        ("paper_table4", "outpainting", "controlnet"),
+        ("paper_table6", "intensity_correlation", "controlnet"),  # defined, but a row of its own in no table
+        ("paper_table9", "intensity_outpainting", "controlnet"),
+        ("paper_table9", "intensity_structure", "controlnet"),
+        ("paper_table9", "intensity_outpainting", "readout"),
+    }
 
 
-def test_every_cell_of_the_tables_is_made_by_a_sweep():
-    made = {(method, settings("task", f"+experiment={name}", *choices)) for name, _, method, choices in jobs()}
-    for number in (n for n in numbers() if n not in (4, 7, 10, 11)):  # of listeners; below; of eval.efficiency
-        table = load(number, COLUMNS)
-        cells = {table.cell(row, block) for row, block in table.crossings(methods_defined())}
-        assert cells
-        for cell in cells:
-            wanted = settings("task", "+experiment=methods", f"task={cell.task}", *cell.overrides)
-            assert (cell.method, wanted) in made, (number, cell)
+@pytest.mark.parametrize("number", [n for n in numbers() if n not in (7, 10)])
+def test_every_cell_of_a_table_is_made_by_its_sweep(number):
+    name, methods = f"paper_table{number}", {}
+    for choices in grid(name, "paper"):
+        made = settings("task", f"+experiment={name}", *words(choices, but=("method",)))
+        methods.setdefault(made, set()).add(pair(name, choices)[1])
+    table = load(number, COLUMNS)
+    cells = {table.cell(row, block) for row, block in table.crossings(methods_defined())}
+    assert cells
+    for cell in cells:
+        wanted = settings("task", "+experiment=methods", f"task={cell.task}", *cell.overrides)
+        compared = {cell.method} if number != 4 else set(cell.method.split(" vs "))  # two at a time
+        assert compared <= methods.get(wanted, set()), cell
 
 
-@pytest.mark.parametrize("name", [name for name in PAPER if not name.startswith(("paper_table7", "paper_table10"))])
+@pytest.mark.parametrize("name", [name for name in TABLES if name not in ("paper_table7", "paper_table10")])
 def test_a_sweep_changes_no_method(name):
     method = composed(f"+experiment={name}").hydra.runtime.choices.method
     same = settings("method", "+experiment=methods", f"method={method}")
@@ -91,15 +160,77 @@ def test_a_sweep_changes_no_method(name):
 
 
 @pytest.mark.parametrize("number", [7, 10])
-def test_inversion_and_reuse_are_swept_as_their_experiments_are(number):
-    swept = [(method, set(choices)) for name, _, method, choices in jobs() if f"table{number}" in name]
+def test_inversion_and_reuse_are_swept_as_their_tables_are(number):
+    swept = grid(f"paper_table{number}", "paper")
     table = load(number, COLUMNS)
     for row, block in table.crossings({}):
-        wanted = {
-            *table.cell(row, block).overrides,
-            *(f"method.prompts={v}" for k, v in row.match.items() if k == "prompts"),
-        }
-        assert any(method == row.method and wanted <= choices for method, choices in swept), (row, block)
+        overrides = [one.split("=", 1) for one in table.cell(row, block).overrides if not one.startswith("size=")]
+        of_row = {"method.prompts" if key == "prompts" else key: value for key, value in row.match.items()}
+        wanted = {**dict(overrides), **of_row, "method": row.method} | ({"task": block.task} if number == 10 else {})
+        assert any(wanted.items() <= choices.items() for choices in swept), wanted
+
+
+@pytest.mark.parametrize("number", [name for name, one in FIGURES.items() if "tasks" in one["draw"]])
+def test_every_run_that_a_figure_shows_is_made_by_its_sweep(number):
+    name = f"paper_figure{number}" if number.isdigit() else number
+    made = {pair(name, choices) for choices in grid(name, "here")}
+    first = FIGURES[number]["draw"].get("methods", ["low_band"])
+    methods = first if number == "4" else first[:1]  # of the others the first that has a run
+    assert {(task, method) for task in FIGURES[number]["draw"]["tasks"] for method in methods} <= made
+
+
+# Finished runs of results/: the sweeps at size=here ask for these, so nothing is made again.
+@pytest.mark.parametrize(
+    ("name", "choices", "run_id"),
+    [
+        ("paper_table1", ["setting=outpainting_1s", "method=masking"], "889866bcd2a8a9b6"),
+        ("paper_table2", ["setting=inpainting_2s", "method=freedom"], "a41d3e721e9e2a9f"),
+        ("paper_table3", ["task=melody", "method=controlnet"], "3ffa083ca287e08b"),
+        ("paper_table6", ["task=intensity_correlation", "method=ditto"], "9d0f39d59e8689ec"),
+        ("paper_table8", ["task=outpainting", "sampler=dpmpp"], "a047287d8e4723a6"),
+        ("paper_figure6", ["method=ditto"], "d69eab3d76909765"),
+        ("paper_figure7", ["method=ditto"], "7173a7c9aeaab233"),
+        ("paper_figure8", ["task=intensity_outpainting"], "e785673817389064"),
+        ("paper_figure9", ["task=intensity_melody"], "84448796506a5acd"),
+        ("paper_figure10", ["method=shared_noise"], "51554101b89c5eae"),
+    ],
+)
+def test_what_results_were_made_with_is_recognised(name, choices, run_id):
+    cfg = resolved(f"+experiment={name}", "size=here", *choices)
+    assert prepare(cfg, device="cpu").run.id == run_id
+
+
+def test_a_run_is_found_by_the_command_that_makes_it():
+    assert run_id_of(("+experiment=main_job_intensity",)) == "724fe1588b876cc5"
+    cfg = resolved("+experiment=paper_table10", "size=here", "noise=main_job", "task=intensity", "runs_dir=here/runs")
+    assert prepare(cfg, device="cpu").options["method"]["run"] == "here/runs/724fe1588b876cc5"
+    fresh = resolved("+experiment=paper_table10", "size=smoke", "noise=fresh", "task=intensity")
+    assert prepare(fresh, device="cpu").options["method"]["run"] is None
+
+
+@pytest.mark.parametrize("size", ["here", "smoke"])
+def test_reuse_begins_with_what_the_sweep_of_table_3_leaves(size):
+    source = resolved("+experiment=paper_table3", f"size={size}", "task=melody", "method=ditto")
+    cfg = resolved("+experiment=paper_table10", f"size={size}", "noise=optimised", "task=melody")
+    run = prepare(cfg, device="cpu").options["method"]["run"]
+    HydraConfig.instance().set_config(
+        composed("+experiment=paper_table3", f"size={size}", "task=melody", "method=ditto")
+    )
+    assert run == f"runs/{prepare(source, device='cpu').run.id}"
+
+
+def test_missing_cells_are_said_as_a_part_of_their_tables_sweep():
+    cells = [Cell("methods", "outpainting", m, ("task.control.overlap_s=1",)) for m in ("ditto", "doodl")]
+    assert commands(in_sweeps(1, cells, "here")) == [
+        "python -m ditto.run -m +experiment=paper_table1 size=here setting=outpainting_1s method=ditto,doodl"
+    ]
+    (said,) = in_sweeps(5, [Cell("methods", "intensity", "ditto", ("size=smoke", "sampler.steps=6"))], "smoke")
+    assert said.overrides == ("size=smoke", "sampler.steps=6")
+    elsewhere = Cell("methods", "brightness", "ditto")
+    assert in_sweeps(1, [elsewhere], "here") == [elsewhere]
+    assert clips_of("paper") == 2500
+    with pytest.raises(UserError, match="choose here, paper, smoke"):
+        clips_of("large")
 
 
 def test_more_prompts_than_the_split_has_go_round_with_new_seeds():

@@ -23,7 +23,7 @@ from ditto.controls.base import Control, Sound
 from ditto.run_directory import read_json
 from ditto.types import ClipRequest, UserError
 from eval.asked import Asked
-from eval.cells import Cell, commands
+from eval.cells import HERE, Cell, commands, sized
 from eval.comparable import Runs, first_clips
 from eval.finished import Finished
 from eval.sets import Row
@@ -94,7 +94,7 @@ class Example:
 def examples(options: dict[str, Any], task: str, methods: list[str]) -> list[Example]:
     """The same clip by each method; UserError with the command where a run is missing."""
     experiment = options["experiment"]
-    cells = [Cell(experiment, task, method) for method in methods]
+    cells = [Cell(experiment, task, method, sized(options.get("size", HERE))) for method in methods]
     found = Runs(list(first_clips({**options, "tasks": [task]})), {experiment: _asked(experiment)}).of(cells)
     made = [one for one in found.values() if one is not None]
     if len(made) < len(cells):

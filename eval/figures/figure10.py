@@ -18,7 +18,7 @@ import torch
 
 from ditto.bands import band_power
 from ditto.types import UserError
-from eval.cells import Cell, commands
+from eval.cells import HERE, Cell, commands, sized
 from eval.comparable import Runs, first_clips
 from eval.embeddings import embed_clips, read_files
 from eval.figures import clip_features, style
@@ -53,7 +53,7 @@ def draw(options: dict[str, Any], path: Path, experiment: str, task: str, clips:
 
 def _runs(options: dict[str, Any], experiment: str, task: str, clips: int) -> list[Finished]:
     """The run with shared noise and the one without."""
-    cells = [Cell(experiment, task, method) for method in METHODS]
+    cells = [Cell(experiment, task, method, sized(options.get("size", HERE))) for method in METHODS]
     found = Runs(list(first_clips({**options, "tasks": [task], "n": clips}))).of(cells)
     missing = [cell for cell in cells if found[cell] is None]
     if missing:

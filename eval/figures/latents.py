@@ -40,7 +40,7 @@ def draw(options: dict[str, Any], path: Path, tasks: list[str]) -> list[Path]:
             rows += [*_change(source), *_kept(source, banded)]
             break  # the newest source
     if not rows:
-        command = f"python -m ditto.run -m +experiment=latents task={tasks[0]} method.run=runs/<id of a ditto run>"
+        command = f"python -m ditto.run -m +experiment=latents task={tasks[0]}"
         raise UserError(f"no finished run of {METHOD}: {command}")
     numbers = pd.DataFrame(rows)
     with style.paper():

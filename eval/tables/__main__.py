@@ -18,6 +18,8 @@ from eval.cells import Cell, commands
 from eval.comparable import Runs, first_clips, say
 from eval.tables.base import Context
 from eval.tables.definition import Table, load, methods_defined, numbers
+from eval.tables.sizes import clips_of
+from eval.tables.sweeps import in_sweeps
 from eval.tables.write import write_index, write_table
 
 
@@ -32,17 +34,23 @@ def run(cfg: DictConfig) -> list[Path]:
 
 
 def missing(cfg: DictConfig) -> list[str]:
-    """The commands that would fill what is missing, each once."""
+    """The commands that would fill what is missing, each once: parts of the sweeps of the tables."""
     tables, context = prepare(cfg)
-    filled = [table.source.fill(table, context, measure=False) for table in tables]
-    others = dict.fromkeys(line for one in filled for line in one.commands)
-    return [*commands(cell for one in filled for cell in one.cells), *others]
+    filled = {table.number: table.source.fill(table, context, measure=False) for table in tables}
+    others = dict.fromkeys(line for one in filled.values() for line in one.commands)
+    wanted: list[Cell] = []
+    asked: set[Cell] = set()  # a run that two tables share belongs to the first
+    for number, one in filled.items():
+        wanted += in_sweeps(number, [cell for cell in one.cells if cell not in asked], str(context.options["size"]))
+        asked.update(one.cells)
+    return [*commands(wanted), *others]
 
 
 def prepare(cfg: DictConfig) -> tuple[list[Table], Context]:
     """The tables as they are defined, and the finished runs."""
     options: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
-    tables = [load(int(number), options["columns"]) for number in options["tables"] or numbers()]
+    options["n"] = options["n"] or clips_of(options["size"])
+    tables = [load(int(number), options["columns"], options["size"]) for number in options["tables"] or numbers()]
     tasks = {row.task or block.task for table in tables for row in table.rows for block in table.blocks}
     runs = Runs(list(first_clips({**options, "tasks": sorted(tasks)})))
     return tables, Context(options, runs, methods_defined())

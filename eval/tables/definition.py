@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 from ditto.build import build
 from ditto.types import UserError
 from eval.asked import CONF
-from eval.cells import Cell
+from eval.cells import HERE, METHODS, Cell, sized
 from eval.tables.base import Figure, Source
 
 
@@ -80,8 +80,9 @@ class Table:
     blocks: tuple[Block, ...]
     rows: tuple[Row, ...]
     source: Source
-    experiment: str = "methods"
+    experiment: str = METHODS
     notes: tuple[str, ...] = ()  # what is to know before reading it
+    size: str = HERE
 
     def crossings(self, defined: Mapping[str, list[str]]) -> Iterator[tuple[Row, Block]]:
         """Where a row and a block meet; not where the method is not defined on the task."""
@@ -93,12 +94,13 @@ class Table:
 
     def cell(self, row: Row, block: Block) -> Cell:
         """What this crossing wants to be run."""
-        overrides = (*block.overrides, *row.overrides)
-        return Cell(block.experiment or self.experiment, row.task or block.task, row.method, overrides)
+        experiment = block.experiment or self.experiment
+        overrides = (*sized(self.size, experiment), *block.overrides, *row.overrides)
+        return Cell(experiment, row.task or block.task, row.method, overrides)
 
 
-def load(number: int, columns: Mapping[str, Mapping[str, Any]]) -> Table:
-    """conf/paper_tables/table<number>.yaml; `columns` are those of conf/tables.yaml."""
+def load(number: int, columns: Mapping[str, Mapping[str, Any]], size: str = HERE) -> Table:
+    """conf/paper_tables/table<number>.yaml; `columns` are those of conf/tables.yaml, `size` one of sweeps/size."""
     path = CONF / "paper_tables" / f"table{number}.yaml"
     if not path.exists():
         raise UserError(f"no table {number}: tables=[…] takes {', '.join(map(str, numbers()))}")
@@ -108,7 +110,7 @@ def load(number: int, columns: Mapping[str, Mapping[str, Any]]) -> Table:
         blocks = tuple(_block(block, shared, columns) for block in said.pop("blocks"))
         rows = tuple(Row(**_tuples(row)) for row in said.pop("rows"))
         source = build(said.pop("source", {"_target_": "eval.tables.from_runs.FromRuns"}), "source")
-        return Table(blocks=blocks, rows=rows, source=source, **_tuples(said))
+        return Table(blocks=blocks, rows=rows, source=source, size=size, **_tuples(said))
     except (TypeError, KeyError) as error:
         raise UserError(f"{path}: {error}") from error
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import pandas as pd
@@ -30,7 +30,7 @@ class Figures:
 
     rows: pd.DataFrame
     remarks: list[str]
-    size: Mapping[str, tuple[str, ...]]  # experiment -> overrides that made the found runs smaller than it
+    size: Mapping[Any, tuple[str, ...]] = field(default_factory=dict)  # overrides that made the found runs smaller
 
 
 class Pages(Protocol):
@@ -72,12 +72,12 @@ def composed(name: str, context: Context) -> dict[str, Any]:
 
 def nothing(error: UserError) -> Figures:
     """No figures, with what the page says about it."""
-    return Figures(pd.DataFrame(), [str(error)], {})
+    return Figures(pd.DataFrame(), [str(error)])
 
 
-def smaller(one: Candidate, experiment: str, names: Sequence[str]) -> tuple[str, ...]:
-    """The options of these names that a run has otherwise than its experiment, as overrides."""
-    asked = Asked(experiment).of(one.task, one.named)
+def smaller(one: Candidate, experiment: str, choices: tuple[str, ...], names: Sequence[str]) -> tuple[str, ...]:
+    """The options of these names that a run has otherwise than its experiment with these choices, as overrides."""
+    asked = Asked(experiment).of(one.task, one.named, choices)
     unlike = [name for name in names if name in one.config and one.config[name] != asked.get(name)]
     return tuple(f"{name}={_said(one.config[name])}" for name in unlike)
 

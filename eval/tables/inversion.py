@@ -5,7 +5,7 @@ from __future__ import annotations
 from ditto.types import UserError
 from eval import inversion
 from eval.candidates import Candidate
-from eval.cells import Cell
+from eval.cells import Cell, sized
 from eval.tables.base import Context
 from eval.tables.definition import Block, Row, Table
 from eval.tables.from_frame import Figures, composed, nothing, smaller
@@ -23,13 +23,16 @@ class Inversion:
             rows = inversion.table(chosen, options)
         except UserError as error:
             return nothing(error)
-        experiments = {int(length): name for length, name in options["experiments"].items()}
-        size = {experiments[length]: smaller(found[0], experiments[length], SIZE) for length, found in chosen.items()}
-        return Figures(rows, [_remark(length, found[0]) for length, found in chosen.items()], size)
+        size = sized(context.options["size"], options["experiment"])
+        recordings = {int(length): (*size, name) for length, name in options["lengths"].items()}
+        lacking = {n: smaller(found[0], options["experiment"], recordings[n], SIZE) for n, found in chosen.items()}
+        return Figures(rows, [_remark(length, found[0]) for length, found in chosen.items()], lacking)
 
     def cell(self, table: Table, row: Row, block: Block, found: Figures, context: Context) -> Cell:
         cell = table.cell(row, block)
-        return Cell(cell.experiment, cell.task, cell.method, (*cell.overrides, *found.size.get(cell.experiment, ())))
+        return Cell(
+            cell.experiment, cell.task, cell.method, (*cell.overrides, *found.size.get(block.match["length_s"], ()))
+        )
 
 
 def _remark(length: int, one: Candidate) -> str:

@@ -1,0 +1,44 @@
+"""`${run_of:'+experiment=… task=…'}` in a configuration: the directory of the run that this command makes.
+
+A run that begins with what another one left (x_T* of a DITTO run, sweeps/noise) names it by its command instead of by
+an id that somebody has to copy. The id is worked out, so the other run need not be there when a sweep is planned.
+"""
+
+from __future__ import annotations
+
+import shlex
+from functools import cache
+from pathlib import Path
+
+from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.singleton import Singleton
+from omegaconf import DictConfig, OmegaConf
+
+NAME = "run_of"
+
+
+def register() -> None:
+    """Tell OmegaConf of the resolver; again is no harm."""
+    OmegaConf.register_new_resolver(NAME, _resolve, replace=True)
+
+
+def _resolve(command: str, *, _root_: DictConfig) -> str:
+    return str(Path(str(_root_.runs_dir)) / run_id_of(tuple(shlex.split(command))))
+
+
+@cache
+def run_id_of(overrides: tuple[str, ...]) -> str:
+    """The id of the run of `python -m ditto.run <overrides>`."""
+    from ditto.identity import prepare
+    from ditto.run import CONF, SEARCH
+
+    before = Singleton.get_state()
+    try:
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            config = compose("run", [*overrides, SEARCH], return_hydra_config=True)
+            HydraConfig.instance().set_config(config)
+            asked = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
+            return prepare(asked, device="cpu").run.id
+    finally:
+        Singleton.set_state(before)
