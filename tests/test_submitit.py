@@ -55,7 +55,14 @@ def test_a_job_has_the_cpus_and_threads_that_it_was_given(tmp_path, monkeypatch)
     config = composed("run", "hydra/launcher=slurm", "hydra.launcher.engine.gpus_per_task=1")
     engine = instantiate(config.hydra.launcher.engine, setup=["module load cuda"])
     engine.submit(tmp_path / "sweep" / "slurm", [len, len], [["aa"], ["bb"]])
-    for line in ("--array=0-1%2", "--cpus-per-task=2", "--gpus-per-task=1", "--signal=USR2@120", "--time=240"):
+    for line in (
+        "--array=0-1%2",
+        "--cpus-per-task=2",
+        "--gpus-per-task=1",
+        "--signal=USR2@120",
+        "--time=240",
+        "--requeue",
+    ):
         assert f"#SBATCH {line}\n" in scripts[0]
     for line in ("OMP_NUM_THREADS=${SLURM_CPUS_PER_TASK:-1}", "SRUN_CPUS_PER_TASK=${SLURM_CPUS_PER_TASK:-1}"):
         assert f"\nexport {line}\n" in scripts[0]

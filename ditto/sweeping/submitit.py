@@ -121,10 +121,17 @@ class Slurm(Submitit):
 
     place = "slurm"
 
-    def __init__(self, array_size: int | None = None, setup: Sequence[str] | None = None, **parameters: Any) -> None:
+    def __init__(
+        self,
+        array_size: int | None = None,
+        setup: Sequence[str] | None = None,
+        additional_parameters: Mapping[str, Any] | None = None,
+        **parameters: Any,
+    ) -> None:
         # Since Slurm 22.05 a job's step has one CPU, whatever the job has, unless it is said again.
         threads = [f"export {name}=${{SLURM_CPUS_PER_TASK:-1}}" for name in ("SRUN_CPUS_PER_TASK", "OMP_NUM_THREADS")]
-        super().__init__(**parameters, setup=[*threads, *(setup or ())])
+        sbatch = {"requeue": True, **(additional_parameters or {})}  # there are clusters where it has to be asked for
+        super().__init__(**parameters, setup=[*threads, *(setup or ())], additional_parameters=sbatch)
         self.array_size = array_size
 
     def room(self, tickets: Sequence[Ticket]) -> int:

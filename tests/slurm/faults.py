@@ -1,7 +1,7 @@
 """A method that fails, or waits to be killed, when a file in the working directory says so; otherwise DITTO.
 
 fail-<seed>   there: the run of this seed raises at its first step
-wait-<seed>   there: it stops after its second step until the file is gone, and job-<seed> names its Slurm job
+wait-<seed>   there: after its second step it waits until the file is gone; job-<seed> says where (Slurm job, process)
 steps-<seed>  written: the number of each step that was made, by whatever process
 """
 
@@ -9,6 +9,8 @@ import os
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+import submitit
 
 from ditto.optimization import Ditto
 
@@ -31,7 +33,6 @@ def _observe(step, seed):
     if Path(f"fail-{seed}").exists():
         raise RuntimeError(f"injected into seed {seed}")
     if step == 1 and Path(f"wait-{seed}").exists():
-        array = [os.environ.get(f"SLURM_ARRAY_{word}_ID") for word in ("JOB", "TASK")]
-        Path(f"job-{seed}").write_text("_".join(array) if all(array) else os.environ["SLURM_JOB_ID"])
+        Path(f"job-{seed}").write_text(f"{submitit.JobEnvironment().job_id} {os.getpid()}")
         while Path(f"wait-{seed}").exists():
             time.sleep(0.05)
