@@ -125,7 +125,7 @@ def interrupt(*_: Any) -> NoReturn:
 
 def _make(prepared: Prepared, sweeping: bool) -> Outcome:
     """Make the clips under the lock; whatever ends the run is written to its status."""
-    from ditto.batches import make_run
+    from ditto.batches import STATE, make_run
 
     run, options, clips = prepared.run, prepared.options, prepared.clips
     if options["overwrite"]:
@@ -143,7 +143,7 @@ def _make(prepared: Prepared, sweeping: bool) -> Outcome:
         _record(prepared, "interrupted", str(error))
         return Outcome(run.id, run.path, "interrupted" if sweeping else "error", str(error))
     except UserError as error:
-        if sweeping or any(run.has_clip(clip.clip_id) for clip in clips):
+        if sweeping or (run.path / STATE).exists() or any(run.has_clip(clip.clip_id) for clip in clips):
             _record(prepared, "failed", str(error))
         else:
             run.discard()

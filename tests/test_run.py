@@ -115,8 +115,8 @@ def test_an_error_of_ours_is_recorded_with_its_traceback_and_tried_again(go, mon
     assert code == 1
     assert "RuntimeError: boom" in capsys.readouterr().err
     assert "broken" in read(path / "status.json")["traceback"]
-    assert go("retry=false")[0] == 0
-    assert "failed earlier" in capsys.readouterr().out
+    assert go("retry=false")[0] == 1
+    assert "failed earlier" in capsys.readouterr().err
     assert go()[0] == 0
     assert runs.state(path)[0] == "done"
 
