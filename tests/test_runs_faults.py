@@ -105,14 +105,13 @@ def test_a_damaged_clip_of_an_unfinished_run_is_made_again(tmp_path, kind, name)
     assert (run.path / "metrics.json").read_bytes() == (make(tmp_path, {"a": 2}).path / "metrics.json").read_bytes()
 
 
-@pytest.mark.parametrize("kind", CORRUPTIONS)
+@pytest.mark.parametrize("wrong", [None, "words", {"x": [1]}], ids=str)
 @pytest.mark.parametrize(
     "entry", ["names", "clips", "metric", "started", "finished", "failed_clips", "files", "reason"]
 )
-def test_a_status_that_parses_and_means_nothing(tmp_path, entry, kind):
+def test_a_status_that_parses_and_means_nothing(tmp_path, entry, wrong):
     run = make(tmp_path, {"a": 1})
     status = atomic.read_json(run.path / "status.json")
-    wrong = {"gone": None, "garbage": {"x": [1]}, "empty": [], "another kind": "words"}.get(kind, 7.5)
     atomic.write_json(run.path / "status.json", {**status, entry: wrong})
     plan(tmp_path, run.id)
     look(tmp_path)
@@ -151,7 +150,6 @@ from ditto.run_directory import RunDirectory
 from tests.run_directories import begin, finish, save_clips
 run = RunDirectory(sys.argv[1], {"a": 1})
 print(run.path, flush=True)
-value = 0
 while True:
     with run.lock():
         begin(run)

@@ -30,13 +30,17 @@ COMMANDS = ("list", "failed", "show", "compare", "export", "verify", "watch", "s
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit code: 1 where something failed or is damaged, 2 for a mistake in the command."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    filters = [word for word in words if is_filter(word)]  # they may stand anywhere, which argparse does not know
+    words = [word for word in words if not is_filter(word)]
     command = next((word for word in words if word in COMMANDS), None)
     if command:
         words.remove(command)
     if command or not {"-h", "--help"} & set(words):
         words.insert(0, command or "list")
-    options = _parser().parse_args(words)
+    options = _parser().parse_args(words, argparse.Namespace(filters=filters))
     try:
+        if filters and options.run in (_show, _watch):
+            raise ValueError(f"{command} takes no filter like {filters[0]}")
         return options.run(options)
     except BrokenPipeError:  # `| head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -61,27 +65,25 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m ditto.runs", description=__doc__, formatter_class=raw, usage="%(prog)s")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def command(name: str, run: Callable[[argparse.Namespace], int], help: str, filters: bool = True):
+    def command(name: str, run: Callable[[argparse.Namespace], int], help: str) -> argparse.ArgumentParser:
         one = commands.add_parser(name, parents=[common], help=help, description=help)
         one.set_defaults(run=run)
-        if filters:
-            one.add_argument("filters", nargs="*", metavar="FILTER")
         return one
 
     listed = command("list", _list, "every run")
     listed.add_argument("--failed", action="store_true", help="only runs that did not finish, or lost clips")
     command("failed", _failed, "what did not finish, why, and the command that makes it again")
-    command("show", _show, "one run, clip by clip", filters=False).add_argument("id")
+    command("show", _show, "one run, clip by clip").add_argument("id")
     compare = command("compare", _compare, "methods side by side, or two runs")
+    compare.add_argument("ids", nargs="*", metavar="ID")
     compare.add_argument("--by", default="method", help="what the columns are: a group, or a key of the configuration")
     compare.add_argument("--same-clips", action="store_true", help="only prompts and seeds that all columns have")
-    export = command("export", _export, "a csv file, a row per run", filters=False)
+    export = command("export", _export, "a csv file, a row per run")
     export.add_argument("file", type=Path)
-    export.add_argument("filters", nargs="*", metavar="FILTER")
     export.add_argument("--clips", action="store_true", help="a row per clip of the finished runs")
     verify = command("verify", _verify, "read every file of finished runs")
     verify.add_argument("--repair", action="store_true", help="mark damaged runs, so that they are made again")
-    watch = command("watch", _watch, "a running sweep; the newest if none is named", filters=False)
+    watch = command("watch", _watch, "a running sweep; the newest if none is named")
     watch.add_argument("sweep", nargs="?")
     watch.add_argument("--once", action="store_true", help="print a summary and end")
     watch.add_argument("--every", type=float, default=1.0, metavar="SECONDS")
@@ -123,11 +125,10 @@ def _compare(options: argparse.Namespace) -> int:
     from ditto.runs.pair import two_runs
     from ditto.runs.reading import find_run
 
-    ids = [word for word in options.filters if not is_filter(word)]
-    if ids:
-        if len(ids) != 2 or len(options.filters) != 2:
+    if options.ids:
+        if len(options.ids) != 2 or options.filters:
             raise ValueError("compare takes two ids of runs, or filters")
-        print(two_runs(*(find_run(options.runs_dir, one) for one in ids)))
+        print(two_runs(*(find_run(options.runs_dir, one) for one in options.ids)))
         return 0
     chosen = compare.cells(select(options.runs_dir, options.filters), options.by)
     values = compare.clip_values(chosen)

@@ -33,7 +33,8 @@ _COST = {"run": 0, "status": 1, "since": 1, "before": 1, **dict.fromkeys(_GROUPS
 
 
 def is_filter(word: str) -> bool:
-    return "=" in word
+    """Is this word of a command line one of these, and no option like --by=method?"""
+    return "=" in word and not word.startswith("-")
 
 
 def select(runs_dir: str | Path, words: Sequence[str] = ()) -> list[Run]:
