@@ -133,7 +133,7 @@ def test_jobs_of_an_earlier_launch_are_recalled_while_they_are_in_the_queue(tick
     assert tickets.recall(tmp_path, ["bb"], {}) == []
 
 
-def test_the_queue_is_read_and_silence_means_nothing_is_known(ticket, monkeypatch):
+def test_the_queue_is_read_and_silence_means_nothing_is_known(ticket, monkeypatch, capsys):
     def squeue(*_, **__):
         return subprocess.CompletedProcess([], 0, "12_3|RUNNING|sweep|1\n13|OUT_OF_MEMORY|other\n")
 
@@ -151,7 +151,8 @@ def test_the_queue_is_read_and_silence_means_nothing_is_known(ticket, monkeypatc
 
     monkeypatch.setattr(subprocess, "run", silence)
     assert slurm_queue.queue() is None
-    assert engine.ended([ticket]) == {}
+    assert engine.ended([ticket]) == engine.ended([ticket]) == {}
+    assert capsys.readouterr().err.count("Slurm does not answer") == 1
 
 
 def test_an_array_ends_before_the_next_is_submitted(ticket):

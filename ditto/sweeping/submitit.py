@@ -63,7 +63,8 @@ class Submitit(Launcher):
                     del todo[:count]
                     time.sleep(self.poll_s)
                     tickets = self._collect(tickets, results)
-                    bar.update(len(runs) - len(todo) - sum(len(ticket.runs) for ticket in tickets) - bar.n)
+                    open_runs = {*todo, *(run for ticket in tickets for run in ticket.runs)}
+                    bar.update(sum(run not in open_runs for run in runs) - bar.n)
             except KeyboardInterrupt:
                 print(self.farewell(tickets), file=sys.stderr)
                 raise
@@ -133,6 +134,7 @@ class Slurm(Submitit):
         sbatch = {"requeue": True, **(additional_parameters or {})}  # there are clusters where it has to be asked for
         super().__init__(**parameters, setup=[*threads, *(setup or ())], additional_parameters=sbatch)
         self.array_size = array_size
+        self.silent = False
 
     def room(self, tickets: Sequence[Ticket]) -> int:
         return (self.array_size or largest_array()) if all(ticket.recalled for ticket in tickets) else 0
@@ -150,7 +152,12 @@ class Slurm(Submitit):
 
     def ended(self, tickets: Sequence[Ticket]) -> dict[str, str]:
         now = queue()
-        if now is None:  # Slurm does not answer: nothing is known
+        if (now is None) != self.silent:
+            tqdm.write(
+                "Slurm does not answer; waiting for it" if now is None else "Slurm answers again", file=sys.stderr
+            )
+        self.silent = now is None
+        if now is None:
             return {}
         ids = [ticket.job.job_id for ticket in tickets]
         return {one: now[one].state if one in now else "gone" for one in ids if one not in now or not now[one].active}
