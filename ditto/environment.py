@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,15 +21,23 @@ def environment(model: MusicModel) -> dict[str, Any]:
     import torch
 
     return {
-        "commit": commit(),
-        "python": platform.python_version(),
-        "packages": {name: _version(name) for name in PACKAGES},
-        "platform": platform.platform(),
+        **_of_process(),
         "device": device_name(model.device),
         "threads": torch.get_num_threads(),
         "model": model.name,
         "weights": model.weights_hash,
         "network_dtype": str(model.dtype).removeprefix("torch."),
+    }
+
+
+@lru_cache(maxsize=1)
+def _of_process() -> dict[str, Any]:
+    """What is loaded does not change; the commit is that of the first job, whose code all of them run."""
+    return {
+        "commit": commit(),
+        "python": platform.python_version(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "platform": platform.platform(),
     }
 
 
@@ -54,6 +63,7 @@ def device_name(device: Any) -> str:
     )
 
 
+@lru_cache(maxsize=1)
 def _cpu_name() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()

@@ -6,8 +6,10 @@ sample steps are flawed", table 2, compares the spacings); here they are plain n
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -64,8 +66,20 @@ class NoiseSchedule:
 
 @lru_cache(maxsize=8)
 def diffusers_schedule(beta_schedule: str = "squaredcos_cap_v2", steps: int = 1000) -> NoiseSchedule:
-    """The schedule diffusers builds under this name; the default is the cosine schedule of Nichol & Dhariwal 2021."""
+    """The schedule diffusers builds under this name; the default is the cosine schedule of Nichol & Dhariwal 2021.
+
+    That one is computed here, to the same bits: importing diffusers takes longer than most runs of a small model.
+    """
+    if beta_schedule == "squaredcos_cap_v2":
+        return _cosine_schedule(steps)
     from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 
     scheduler = DDPMScheduler(num_train_timesteps=steps, beta_schedule=beta_schedule)
     return NoiseSchedule(scheduler.alphas_cumprod.to(torch.float64))
+
+
+def _cosine_schedule(steps: int) -> NoiseSchedule:
+    """β_t = min(1 − g((t + 1) / N) / g(t / N), 0.999), g(u) = cos²(½π (u + 0.008) / 1.008); ᾱ as a float32 product."""
+    g = [math.cos((t / steps + 0.008) / 1.008 * math.pi / 2) ** 2 for t in range(steps + 1)]
+    betas = torch.tensor([min(1 - after / before, 0.999) for before, after in pairwise(g)], dtype=torch.float32)
+    return NoiseSchedule((1.0 - betas).cumprod(0).to(torch.float64))

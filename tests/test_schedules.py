@@ -27,6 +27,12 @@ def test_timesteps_equal_those_of_diffusers(spacing, steps):
     assert [level.t for level in levels] == multistep.timesteps.tolist()
 
 
+@pytest.mark.parametrize("steps", [2, 10, 1000])
+def test_the_cosine_schedule_is_that_of_diffusers_to_the_bit(steps):
+    theirs = DDPMScheduler(num_train_timesteps=steps, beta_schedule="squaredcos_cap_v2").alphas_cumprod
+    assert diffusers_schedule(steps=steps).alphas_cumprod.equal(theirs.double())
+
+
 def test_levels_form_a_chain_that_ends_in_clean_data():
     schedule = diffusers_schedule()
     levels = schedule.levels(schedule.timesteps(20))

@@ -9,18 +9,17 @@ MFCC 0.05 (their range is hundreds), spectral centroid 1 Hz. Everything also run
 on an all-zero wave.
 
 Shapes: B clips, N samples, T frames, K frequency bins, M mel bands, D dimensions of a frame.
+
+librosa and scipy give constants only, and are imported where those are made: they take a second or two to load.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
 
-import librosa
 import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy.fft import dct
-from scipy.signal import get_window, savgol_filter
 from torch import Tensor
 
 RMS_FRAME = 2048  # samples: librosa.feature.rms
@@ -57,6 +56,8 @@ def _like(x: Tensor) -> tuple[torch.dtype, torch.device]:
 
 @lru_cache(maxsize=64)
 def _savgol_matrix(length: int, window: int, order: int, mode: str, like: tuple) -> Tensor:
+    from scipy.signal import savgol_filter
+
     return _constant(savgol_filter(np.eye(length), window, order, axis=0, mode=mode), like)
 
 
@@ -79,6 +80,8 @@ def savgol(x: Tensor, window: int, order: int = 2, mode: str = "interp", axes: t
 
 @lru_cache(maxsize=16)
 def _hann(length: int, like: tuple) -> Tensor:
+    from scipy.signal import get_window
+
     return _constant(get_window("hann", length), like)
 
 
@@ -103,6 +106,8 @@ def _frequencies(sample_rate: int, n_fft: int) -> np.ndarray:
 
 @lru_cache(maxsize=16)
 def _chroma_bank(sample_rate: int, n_fft: int, cutoff_hz: float, like: tuple) -> Tensor:
+    import librosa
+
     bank = librosa.filters.chroma(sr=sample_rate, n_fft=n_fft, tuning=0.0)
     return _constant(bank * highpass_gain(_frequencies(sample_rate, n_fft), cutoff_hz, sample_rate) ** 2, like)
 
@@ -131,6 +136,8 @@ def chroma(
 
 @lru_cache(maxsize=16)
 def _mel_bank(sample_rate: int, n_fft: int, n_mels: int, like: tuple) -> Tensor:
+    import librosa
+
     return _constant(librosa.filters.mel(sr=sample_rate, n_fft=n_fft, n_mels=n_mels, dtype=np.float64), like)
 
 
@@ -144,6 +151,8 @@ def mel_db(wave_BN: Tensor, sample_rate: int, hop: int, n_fft: int = 2048, n_mel
 
 @lru_cache(maxsize=16)
 def _dct_matrix(n_mels: int, n_mfcc: int, like: tuple) -> Tensor:
+    from scipy.fft import dct
+
     return _constant(dct(np.eye(n_mels), axis=0, norm="ortho")[:n_mfcc], like)
 
 
