@@ -212,12 +212,13 @@ def test_a_trial_without_a_score_ends_no_study(search, capsys):
     assert "score 1" in capsys.readouterr().out
 
 
-def test_a_study_without_any_score_is_a_line(search, capsys):
+def test_a_study_without_any_score_is_told_in_the_summary(search, capsys):
     code, made = search("task=intensity", "objective.level_db=0.0")
     assert (code, len(made)) == (2, 3)
-    said = capsys.readouterr().err
-    assert "dB against text-only" in said
-    assert "no trial has a score in the search of +search=freedom" in said
+    said = capsys.readouterr()
+    assert "dB against text-only" in said.err
+    assert re.search(r"no trial of \+search=freedom .* has a score", said.out)
+    assert "3 done" in said.out
 
 
 def test_no_search_no_record(tmp_path):

@@ -22,9 +22,9 @@ from hydra.types import HydraContext, TaskFunction
 from hydra_plugins.hydra_optuna_sweeper.optuna_sweeper import OptunaSweeper
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from ditto.outcome import Outcome, remember
 from ditto.sweeping.launcher import Sweep
 from ditto.sweeping.plan import FOLDER, sweep_name
-from ditto.types import UserError
 
 
 class Search(OptunaSweeper):
@@ -38,19 +38,21 @@ class Search(OptunaSweeper):
         config = copy.deepcopy(config)
         with open_dict(config):
             config.hydra.sweep.dir = str(self.folder)  # where the sweeper leaves its best
-        self.launched_with = {"hydra_context": hydra_context, "task_function": task_function, "config": config}
+        self.launched_with: dict[str, Any] = {"hydra_context": hydra_context, "task_function": task_function}
+        self.launched_with["config"] = config
 
     def sweep(self, arguments: list[str]) -> None:
-        """Run the studies one after the other; a UserError names those in which no trial has a score."""
-        fruitless = [" ".join(fixed) for fixed in studies(arguments) if not self._study(fixed)]
-        if fruitless:
-            raise UserError(f"no trial has a score in the search of {'; '.join(fruitless)}")
+        """Run the studies one after the other; where no trial has a score the summary says so, with exit code 2."""
+        for fixed in studies(arguments):
+            if not self._study(fixed):
+                remember(Outcome("", self.folder, "error", f"no trial of {' '.join(fixed)} has a score"))
 
     def _study(self, arguments: list[str]) -> bool:
         """One study; has any of its trials a score?"""
         # Every study has a sampler of its own, at its seed: what it tries does not depend on the studies before it.
         super().__init__(**copy.deepcopy(self.options))
         super().setup(**self.launched_with)
+        assert self.sweeper.launcher is not None
         self.sweeper.launcher = Sweep.around(self.sweeper.launcher)
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         logging.getLogger(type(self.sweeper).__module__).setLevel(logging.ERROR)  # our jobs say themselves why
