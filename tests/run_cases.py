@@ -7,6 +7,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from ditto.run import CONF, SEARCH
+from ditto.run_files import fingerprint
 
 GROUPS = ("method", "task", "size", "setting", "recordings")
 
@@ -32,7 +33,8 @@ def write_run(folder, name, experiment, overrides, clips, when=1.0, weights="w")
         history[clip] = {"loss": values.get("losses", [])}
         metrics[clip] = about | {key: value for key, value in values.items() if key != "losses"}
     names = {"task": str(cfg.task.name), "method": overrides["method"], "model": "embedded", "sampler": "ddim"}
-    status = {"status": "done", "names": names, "finished": when, "files": {"metrics.json": []}}  # no sound
+    whole = {"metrics.json": fingerprint(json.dumps(metrics).encode())}  # of a run's files; there is no sound
+    status = {"status": "done", "names": names, "finished": when, "files": whole}
     files = {"status": status, "metrics": metrics, "history": history}
     files["environment"] = {"model": "embedded", "device": "a CPU", "commit": "abc", "weights": weights}
     for file, value in files.items():
