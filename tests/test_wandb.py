@@ -140,7 +140,7 @@ def test_a_resumed_run_goes_on_in_its_wandb_run_and_repeats_no_step(tmp_path, mo
     made(tmp_path, "pictures=false")
     first, second = (read(folder) for folder in offline_folders(path))
     assert first.run.run_id == second.run.run_id == path.name
-    assert [options["resume"] for options in asked] == [None, "allow"]
+    assert [options["resume"] for options in asked] == ["allow", "allow"]
     steps = [x for part in (first, second) for x, _ in part.curve("optimisation/step", "optimisation/loss")]
     assert steps == list(range(6))
     assert first.summary["status"] != "done"

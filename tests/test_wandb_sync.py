@@ -36,7 +36,8 @@ def test_rebuilt_from_its_directory_a_run_is_what_its_mirror_made_of_it(tmp_path
     monkeypatch.setenv("WANDB_MODE", "offline")
     path = made(tmp_path / "runs", "sweep=night", "pictures=false")
     assert sync([path], "ditto", None, False, online=False) == [(path.name, "synced already")]
-    (path / "wandb" / "mirrored.json").unlink()
+    for name in ("mirrored", "logged.offline"):
+        (path / "wandb" / f"{name}.json").unlink()
     assert sync([path], "ditto", None, False, online=False) == [(path.name, "uploaded")]
     mirrored, rebuilt = (comparable(read(folder)) for folder in offline_folders(path))
     assert mirrored == rebuilt
@@ -69,14 +70,14 @@ def test_without_a_key_it_says_what_to_do(tmp_path, monkeypatch):
         sync([faked(tmp_path / "a")], "ditto", None, False)
 
 
-def test_online_a_run_is_replaced_and_not_appended_to_and_then_skipped(tmp_path, monkeypatch):
+def test_online_a_run_is_continued_and_then_skipped(tmp_path, monkeypatch):
     asked = []
 
     class Online:
         def __init__(self):
             self.summary = {}
 
-        project, entity = "ditto", "me"
+        project, entity, starting_step = "ditto", "me", 0
         settings = type("Settings", (), {"mode": "online"})
 
         def __getattr__(self, name):
@@ -87,7 +88,7 @@ def test_online_a_run_is_replaced_and_not_appended_to_and_then_skipped(tmp_path,
     monkeypatch.setattr(wandb, "init", lambda **options: asked.append(options) or Online())
     path = faked(tmp_path / "a")
     assert sync([path], "ditto", "me", False) == [("a", "uploaded")]
-    assert (asked[0]["id"], asked[0]["resume"], asked[0]["mode"], asked[0]["entity"]) == ("a", None, "online", "me")
+    assert (asked[0]["id"], asked[0]["resume"], asked[0]["mode"], asked[0]["entity"]) == ("a", "allow", "online", "me")
     assert sync([path], "ditto", None, False) == [("a", "synced already")]
     (path / "status.json").write_text((path / "status.json").read_text().replace("1.0", "2.0"))
     assert sync([path], "ditto", None, True) == [("a", "would be uploaded")], "made again since"

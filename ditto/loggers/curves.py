@@ -4,50 +4,41 @@
                                                         the run has made, counted on from batch to batch
     clip_loss/<clip>, clip_metric/<clip>                of the first few clips, against clip/step: the clip's own
 
-A resumed run makes some steps again: what was logged is remembered in the run's `wandb/` folder and not logged twice.
-W&B's own step cannot serve as axis: it goes on with every row.
+A resumed run makes some steps again: those that W&B has (`ditto.loggers.logged`) are not logged twice. W&B's own step
+cannot serve as axis: it goes on with every row.
 """
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ditto.loggers.marker import FOLDER
-from ditto.run_directory import read_json, write_json
-from ditto.types import UserError
+from ditto.loggers.logged import Logged
+from ditto.run_directory import read_json
 
 FIGURES = ("loss", "metric", "gradient_norm", "seconds")
 CLIP_FIGURES = ("loss", "metric")
 
 
 class Curves:
-    """Turns the optimisation's rows into W&B's; `clips` of them have curves of their own.
+    """Turns the optimisation's rows into W&B's; `clips` of them have curves of their own."""
 
-    mode: online and offline each have what was logged there; "" remembers nothing.
-    """
-
-    def __init__(self, path: Path, clips: int, mode: str) -> None:
-        self.file = path / FOLDER / f"logged.{mode}.json" if mode else None
-        seen = (read_json(self.file) if self.file else None) or {}
-        self.goes_on = bool(seen)  # an earlier attempt has logged some of this run there
+    def __init__(self, clips: int, logged: Logged) -> None:
         self.clips = clips
-        self.chosen: list[str] = seen.get("clips", [])
-        self.last: dict[str, int] = seen.get("batches", {})  # a batch's first clip -> its last step; in order
+        self.logged = logged
         self._rewind()
 
     def row(self, row: Mapping[str, Any]) -> dict[str, float] | None:
-        """One row for W&B; None where its step was logged before. `remember()` it once it is."""
+        """One row for W&B, noted as logged; None where its step was logged before."""
         batch, step = row["clips"][0], self._continued(row)
-        if step <= self.last.get(batch, -1):
+        if step < self.logged.count(batch) or self.logged.everything:
             return None
-        self.chosen += [clip for clip in row["clips"] if clip not in self.chosen][: self.clips - len(self.chosen)]
-        before = sum(last + 1 for other, last in self._earlier(batch))
-        self.last[batch] = step
-        values: dict[str, float] = {"optimisation/step": before + step}
+        chosen = self.logged.chosen
+        chosen += [clip for clip in row["clips"] if clip not in chosen][: self.clips - len(chosen)]
+        self.logged.add(batch)
+        values: dict[str, float] = {"optimisation/step": self.logged.before(batch) + step}
         values |= {f"optimisation/{name}": mean(row[name]) for name in FIGURES if row.get(name) is not None}
         own = self._own(row)
         return values | ({"clip/step": step, **own} if own else {})
@@ -72,20 +63,9 @@ class Curves:
 
     def _own(self, row: Mapping[str, Any]) -> dict[str, float]:
         """Curves of the chosen clips that are in this batch."""
-        places = [(k, clip) for k, clip in enumerate(row["clips"]) if clip in self.chosen]
+        places = [(k, clip) for k, clip in enumerate(row["clips"]) if clip in self.logged.chosen]
         names = [name for name in CLIP_FIGURES if row.get(name) is not None]
         return {f"clip_{name}/{clip}": row[name][k] for k, clip in places for name in names}
-
-    def _earlier(self, batch: str) -> Iterator[tuple[str, int]]:
-        for other in self.last.items():
-            if other[0] == batch:
-                return
-            yield other
-
-    def remember(self) -> None:
-        if self.file:
-            with contextlib.suppress(OSError, UserError):  # no room: a resumed run then repeats a few steps
-                write_json(self.file, {"clips": self.chosen, "batches": self.last})
 
 
 def mean(values: float | Sequence[float]) -> float:

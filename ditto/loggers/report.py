@@ -66,19 +66,20 @@ def mean_curve(path: Path) -> Iterator[dict[str, float]]:
         yield {"curve/step": step, **{f"curve/{name}": _mean(values) for name, values in held.items()}}
 
 
-def log_clips(run: Any, path: Path, media: int) -> None:
-    """The clips' media in one row, and the table of all clips in another.
+def log_clips(run: Any, path: Path, media: int) -> int:
+    """The clips' media in one row, and the table of all clips in another; returns how many rows that were.
 
     Item i of each list of MEDIA is clip i, so that runs of the same clips stand side by side.
     """
     metrics = read_json(path / "metrics.json") or {}
     shown = {clip: _media(path, clip, values) for clip, values in list(metrics.items())[:media]}
-    lists = {key: [files[key] for files in shown.values() if key in files] for key in MEDIA}
-    if any(lists.values()):
-        run.log({key: items for key, items in lists.items() if items})
+    lists = {key: items for key in MEDIA if (items := [files[key] for files in shown.values() if key in files])}
+    if lists:
+        run.log(lists)
     if metrics:
         with _kept_here(path):
-            run.log({TABLE: _table(metrics, shown, [key for key, items in lists.items() if items])})
+            run.log({TABLE: _table(metrics, shown, list(lists))})
+    return bool(lists) + bool(metrics)
 
 
 def _table(metrics: Mapping[str, Any], shown: Mapping[str, Mapping[str, Any]], kinds: list[str]) -> Any:

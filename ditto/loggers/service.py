@@ -28,6 +28,7 @@ def end() -> None:
         return
     if connection._cleanup:
         connection._cleanup()  # takes back the hook that waits for the service at exit
+    connection._finalizer._queue.put(None)  # ends its thread, which would print a traceback
     if connection._proc:
         connection._proc._process.kill()
         with contextlib.suppress(subprocess.TimeoutExpired):

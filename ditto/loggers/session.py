@@ -14,6 +14,7 @@ from typing import Any
 
 from ditto.loggers import mode, service
 from ditto.loggers.curves import Curves
+from ditto.loggers.logged import Logged
 from ditto.loggers.marker import mark
 from ditto.loggers.report import AXES, log_clips, mean_curve, summary
 from ditto.loggers.rest import Rest
@@ -23,8 +24,7 @@ unreachable = Rest()  # online; the runs of this process go offline at once
 
 @dataclass
 class Session:
-    """project, entity, mode: W&B's; mode may be "auto". resume: go on with what an earlier attempt has
-    logged there (without one, what W&B has under that id is replaced), or replace it in any case.
+    """project, entity, mode: W&B's; mode may be "auto". W&B's run of that id goes on, if there is one.
 
     curves, media: so many clips have curves of their own, are heard and seen. patience_s: bounds what W&B itself waits
     for at both ends.
@@ -36,11 +36,11 @@ class Session:
     project: str = "ditto"
     entity: str | None = None
     mode: str = "auto"
-    resume: bool = True
     curves: int = 4
     media: int = 16
     patience_s: float = 30.0
     run: Any = field(default=None, init=False)
+    logged: Logged = field(init=False)
     lines: Curves = field(init=False)
 
     def open(self) -> None:
@@ -64,27 +64,45 @@ class Session:
         values = self.lines.row(row)
         if values:
             self.run.log(values)
-            self.lines.remember()
+            self.logged.remember()
 
     def finish(self, status: str, complete: bool) -> None:
         """Everything that the run directory holds by now, then the end. complete: there is nothing more to come."""
         if complete:
-            for row in (*self.lines.rest(self.path), *mean_curve(self.path)):
-                self.run.log(row)
-            log_clips(self.run, self.path, self.media)
+            self._log_curves()
         self.run.summary.update({**summary(self.path, self.config), "status": status})
+        error = self._log_clips() if complete else None
         self.run.finish(exit_code=0 if status == "done" else 1)
+        if error:
+            raise error  # the run is there, without them
         if complete:
-            self.lines.remember()
             mark(self.path, self.run.settings.mode, self.run.project, self.run.entity)
+
+    def _log_curves(self) -> None:
+        for row in self.lines.rest(self.path):
+            self.run.log(row)
+        for row in mean_curve(self.path) if not self.logged.has("curve") else ():
+            self.run.log(row)
+            self.logged.add("curve")
+        self.logged.remember()
+
+    def _log_clips(self) -> Exception | None:
+        """Sound, pictures and table, which need more of a server than numbers do."""
+        if self.logged.has("clips"):
+            return None
+        try:
+            self.logged.add("clips", log_clips(self.run, self.path, self.media))
+            self.logged.remember()
+        except Exception as error:
+            return error
+        return None
 
     def _init(self, mode: str) -> None:
         import wandb
         from wandb.sdk.lib import import_hooks
 
-        wandb.setup(wandb.Settings(silent=True))
+        wandb.termsetup(wandb.Settings(silent=True), None)
         names = self.config["names"]
-        self.lines = Curves(self.path, self.curves, mode if self.resume else "")
         self.run = wandb.init(
             project=self.project,
             entity=self.entity,
@@ -96,10 +114,14 @@ class Session:
             config={**self.config, "run_id": self.run_id, "comparison": f"{names['task']} {names['method']}"},
             dir=str(self.path),
             mode=mode,  # type: ignore[arg-type]
-            resume="allow" if self.lines.goes_on else None,
+            resume="allow",
             reinit="create_new",
             settings=self._settings(),
         )
+        self.logged = Logged(self.path, mode)
+        self.lines = Curves(self.curves, self.logged)
+        if mode == "online":
+            self.logged.agree(self.run.starting_step, complete=self.run.summary.get("status") == "done")
         # They count which libraries are imported, in the importing thread: a dead W&B would make an import fail.
         import_hooks.unregister_all_post_import_hooks()
         for axis, metrics in AXES.items():

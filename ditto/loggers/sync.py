@@ -2,8 +2,8 @@
 
 Everything is rebuilt from config.yaml, metrics.json, history.json and the clips' files rather than uploaded from W&B's
 offline files by `wandb sync`: runs made with logger=none have none, and of a resumed run `wandb sync` keeps one part
-only (wandb issues 3841 and 5865). The run that W&B has under the same id is replaced, so that doing it twice, or after
-half an upload, gives the same as doing it once.
+only (wandb issues 3841 and 5865). A run that W&B has in part goes on where it ended (`ditto.loggers.logged`), so that
+doing it twice, or after half an upload, gives the same as doing it once.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def rebuild(path: Path, project: str, entity: str | None, wanted: str) -> None:
     config: Any = OmegaConf.to_container(OmegaConf.load(path / "config.yaml"))
     assert isinstance(config, dict)
     clips = {key: config["logger"][key] for key in ("curves", "media") if key in config.get("logger", {})}
-    session = Session(path.name, path.resolve(), config, project, entity, wanted, False, **clips, patience_s=PATIENCE_S)
+    session = Session(path.name, path.resolve(), config, project, entity, wanted, **clips, patience_s=PATIENCE_S)
     session.open()
     if session.run.settings.mode != wanted:
         session.run.finish(exit_code=1)
