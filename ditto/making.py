@@ -6,9 +6,11 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
@@ -91,15 +93,25 @@ def _noise(job: Job, seeds: list[int]) -> Tensor:
 def _text_only(job: Job, clips: list[ClipRequest]) -> tuple[Tensor, Tensor]:
     """x_0 and wave of the same noise and prompts without control; kept across the runs that share them."""
     paths = [job.run.path.parent / ".text_only" / f"{_text_only_key(job, clip)}.safetensors" for clip in clips]
-    missing = [i for i, path in enumerate(paths) if not path.exists()]
+    found = [_shared(path) for path in paths]
+    missing = [i for i, x_0 in enumerate(found) if x_0 is None]
     if missing:
         seeds = [clips[i].seed for i in missing]
         condition = job.model.encode([clips[i].prompt for i in missing])
         fresh = job.sampler(job.model, _noise(job, seeds), condition, seeds=seeds)
-        for i, x_0 in zip(missing, fresh, strict=True):
-            write_bytes(paths[i], save({"x_0": x_0.cpu().contiguous()}))
-    x_0 = torch.stack([load(path.read_bytes())["x_0"] for path in paths]).to(job.model.device)
+        for i, made in zip(missing, fresh.cpu(), strict=True):
+            found[i] = made.contiguous()
+            write_bytes(paths[i], save({"x_0": made.contiguous()}))
+    x_0 = torch.stack([one for one in found if one is not None]).to(job.model.device)
     return x_0, job.model.wave(x_0)
+
+
+def _shared(path: Path) -> Tensor | None:
+    """A text-only x_0 [C, F, T]; None where it is not there, or damaged: then it is made again."""
+    try:
+        return load(path.read_bytes())["x_0"]
+    except (OSError, SafetensorError, KeyError):
+        return None
 
 
 def _text_only_key(job: Job, clip: ClipRequest) -> str:

@@ -49,7 +49,7 @@ NOT_IDENTITY = (
     "objective",
     "save_every_s",
 )
-_FOLDERS = ("audio", "pictures", "clips")
+_FOLDERS = ("audio", "pictures", "clips", "state")
 _LASTING = ("started", "names", "clips", "metric")  # what later states of status.json keep
 
 

@@ -40,7 +40,7 @@ def read_status(folder: Path) -> dict[str, Any]:
     said = read_json(folder / "status.json")
     if not isinstance(said, dict) or not isinstance(said.get("status"), str):
         return {}
-    kept = {key: value for key, value in said.items() if isinstance(value, _KINDS.get(key, object))}
+    kept: dict[str, Any] = {key: value for key, value in said.items() if isinstance(value, _KINDS.get(key, object))}
     if not all(isinstance(value, list) and len(value) == 2 for value in kept.get("files", {}).values()):
         del kept["files"]
     return kept

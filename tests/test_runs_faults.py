@@ -236,6 +236,8 @@ def test_the_command_makes_a_damaged_run_again(tmp_path, monkeypatch, capsys):
     (path,) = runs.run_paths("runs")
     values = read_clips(path / "metrics.json")
     next((path / "audio").iterdir()).write_bytes(b"")
+    (shared,) = Path("runs/.text_only").iterdir()
+    shared.write_bytes(b"no latents")
     assert runs.state(path)[0] == "damaged"
     assert run(words) == 0
     assert "already done" not in capsys.readouterr().out

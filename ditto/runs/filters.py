@@ -40,7 +40,7 @@ def is_filter(word: str) -> bool:
 def select(runs_dir: str | Path, words: Sequence[str] = ()) -> list[Run]:
     """The runs that all words fit, by id. ValueError for a word that says nothing, or a key that no run has."""
     parsed = sorted((_parse(word) for word in words), key=lambda one: _COST.get(one[0], 3))
-    runs = (read_run(path) for path in run_paths(runs_dir))
+    runs: Iterable[Run] = (read_run(path) for path in run_paths(runs_dir))
     if not {"status", "run"} & {key for key, *_ in parsed}:
         runs = (run for run in runs if run.status != "undefined")
     for key, wanted, negate in parsed:

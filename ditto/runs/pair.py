@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from statistics import fmean
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from ditto.run_directory import NOT_IDENTITY
 from ditto.runs.reading import Run
@@ -35,10 +36,10 @@ def metrics_side_by_side(first: Run, second: Run) -> pd.DataFrame:
     rows = []
     for name in [name for name in dict.fromkeys(numbers) if name not in _ABOUT]:
         pairs = [(ours[key][0], ours[key][1].get(name), theirs[key][1].get(name)) for key in both]
-        good = [(clip, a, b) for clip, a, b in pairs if _is_number(a) and _is_number(b)]
+        good = [(clip, float(a), float(b)) for clip, a, b in pairs if _is_number(a) and _is_number(b)]
         rows += [(name, clip, a, b) for clip, a, b in good]
         if good:
-            rows.append((name, f"mean of {len(good)}", *(sum(pair[k] for pair in good) / len(good) for k in (1, 2))))
+            rows.append((name, f"mean of {len(good)}", fmean(a for _, a, _ in good), fmean(b for _, _, b in good)))
     frame = pd.DataFrame(rows, columns=["metric", "clip", "a", "b"])
     frame["b - a"] = frame["b"] - frame["a"]
     return frame
@@ -68,5 +69,5 @@ def _named(run: Run) -> str:
     return " ".join(f"{key}={run.names[key]}" for key in ("task", "method", "model") if key in run.names)
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: Any) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
