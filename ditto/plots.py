@@ -49,9 +49,9 @@ def clip_picture(columns: list[Column], position: int) -> bytes:
     prompt = textwrap.wrap(columns[0].control.clips[position].prompt, 70 * len(columns))
     size = (7.2 * len(columns), 3.4 + 2.4 * parts)
     figure = Figure(figsize=size, dpi=110)
-    layout = _layout(size, lines=len(prompt), columns=len(columns), rows=1 + parts)
-    ratios = {"height_ratios": [1.3, *[1.0] * parts]}
-    grid = figure.subplots(1 + parts, len(columns), squeeze=False, sharey="row", gridspec_kw=layout, **ratios)
+    margins = _margins(size, lines=len(prompt), columns=len(columns), rows=1 + parts)
+    layout = {**margins, "height_ratios": [1.3, *[1.0] * parts]}
+    grid = figure.subplots(1 + parts, len(columns), squeeze=False, sharey="row", gridspec_kw=layout)
     for axes, column in zip(grid.T, columns, strict=True):
         control, made = column.control, column.rendition
         image = spectrogram(axes[0], made.heard_BN[position].float().cpu().numpy(), control.clip)
@@ -70,7 +70,7 @@ def clip_picture(columns: list[Column], position: int) -> bytes:
     return buffer.getvalue()
 
 
-def _layout(size: tuple[float, float], lines: int, columns: int, rows: int) -> dict[str, float]:
+def _margins(size: tuple[float, float], lines: int, columns: int, rows: int) -> dict[str, float]:
     """Margins for labels of ordinary length, as fractions of the size in inches.
 
     An engine that fits them to the labels would lay out all text twice more: half of a small run's time.

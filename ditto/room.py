@@ -2,7 +2,7 @@
 
 GPU: what the driver says is free, and what PyTorch holds without using it. CPU: MemAvailable of /proc/meminfo (what can
 be had without swapping), or less where a control group limits the process (a container, a Slurm job): its limit minus
-what it uses, page cache that can be dropped not counted. 10 % stay free: the need is an estimate, and memory falls into
+what it uses, page cache that can be dropped not counted. 15 % stay free: the need is an estimate, and memory falls into
 pieces. Processes that work side by side see the same free memory: give each its share as `memory_gib`.
 """
 
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-MARGIN = 0.1
+MARGIN = 0.15
 _MEMINFO, _MEMBERSHIP = Path("/proc/meminfo"), Path("/proc/self/cgroup")
 _CGROUPS = Path("/sys/fs/cgroup")
 # Limit, use and reclaimable page cache: version 2 of control groups, and version 1.

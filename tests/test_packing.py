@@ -281,7 +281,7 @@ def test_the_smallest_limit_of_machine_and_control_groups_counts(tmp_path, monke
     monkeypatch.setattr(room, "_MEMBERSHIP", tmp_path / "membership")
     monkeypatch.setattr(room, "_CGROUPS", tmp_path / "groups")
     assert room.free_on_cpu() == 1.5 * 2**20
-    assert room.room(torch.device("cpu")) == pytest.approx(0.9 * 1.5 * 2**20)
+    assert room.room(torch.device("cpu")) == pytest.approx(0.85 * 1.5 * 2**20)
     assert room.room(torch.device("cpu"), memory_gib=2.0) == 2 * GIB
     monkeypatch.setattr(room, "_CGROUPS", tmp_path / "none")
     assert room.free_on_cpu() == 8000 * 1024
@@ -294,4 +294,4 @@ def test_on_a_gpu_what_pytorch_holds_unused_is_free(monkeypatch):
         mem_get_info=lambda device: (100, 1000), memory_reserved=lambda device: 70, memory_allocated=lambda device: 50
     )
     monkeypatch.setattr(room.torch, "cuda", cuda)
-    assert room.room(torch.device("cuda")) == pytest.approx(0.9 * 120)
+    assert room.room(torch.device("cuda")) == pytest.approx(0.85 * 120)
