@@ -153,7 +153,8 @@ def _make(prepared: Prepared, sweeping: bool) -> Outcome:
         _record(prepared, "failed", reason, traceback.format_exc())
         return Outcome(run.id, run.path, "failed", f"run {run.id} failed: {reason} (traceback: {run.path}/status.json)")
     except BaseException:
-        _record(prepared, "interrupted", "asked to stop; the same command goes on with it")
+        if not run.whole:  # asked to stop after the last file was written: it stays done
+            _record(prepared, "interrupted", "asked to stop; the same command goes on with it")
         raise
     status = run.status
     if status["status"] == "failed":

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -58,6 +59,30 @@ def test_a_sweep_in_two_processes_survives_a_kill_and_is_completed(engine, tmp_p
     assert main([*JOBS, "retry=true"]) == 0  # another engine goes on with it
     assert capsys.readouterr().out.splitlines()[-1] == f"{SEEDS} runs: 1 done, {SEEDS - 1} skipped"
     assert called(tmp_path) - calls == {BROKEN: 1}
+
+
+ORPHAN = """
+import signal, sys, time
+from ditto.sweeping.orphans import end_with_launcher
+deaf = sys.argv[1] == "deaf"
+if deaf:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+end_with_launcher(poll_s=0.05, grace_s=0.5 if deaf else 60)
+print("ready", flush=True)
+time.sleep(60)
+"""
+LAUNCHER = "import subprocess, sys; subprocess.run([sys.executable, '-c', *sys.argv[1:]])"
+
+
+@pytest.mark.parametrize("kind", ["polite", "deaf"])
+def test_a_process_of_a_pool_ends_with_its_killed_launcher(kind):
+    command = [sys.executable, "-c", LAUNCHER, ORPHAN, kind]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as launcher:
+        assert launcher.stdout.readline() == "ready\n"
+        launcher.kill()
+        start = time.monotonic()
+        assert launcher.stdout.read() == "", "the end of file comes when the orphan has ended"
+        assert time.monotonic() - start < 20
 
 
 def sweep(folder, *words):

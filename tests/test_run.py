@@ -141,6 +141,19 @@ def test_interrupt_keeps_finished_clips(go, monkeypatch):
     assert len(read(path / "metrics.json")) == 3
 
 
+def test_a_run_that_is_asked_to_stop_when_it_is_done_stays_done(go, monkeypatch):
+    def interrupt(run, *rest):
+        finish(run, *rest)
+        raise KeyboardInterrupt
+
+    finish = job.RunDirectory.finish
+    with monkeypatch.context() as patch:
+        patch.setattr(job.RunDirectory, "finish", interrupt)
+        code, (path,) = go()
+    assert code == 130
+    assert runs.state(path)[0] == "done"
+
+
 def test_killed_run_goes_on_and_equals_an_uninterrupted_one(go, tmp_path, capsys):
     many = ["prompt=[a, b, c, d]", "batch_size=1", "task.steps=60"]
     command = [sys.executable, "-m", "ditto.run", *TOY, *many]
