@@ -7,12 +7,14 @@ an id that somebody has to copy. The id is worked out, so the other run need not
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
 from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.singleton import Singleton
 from omegaconf import DictConfig, OmegaConf
 
 NAME = "run_of"
@@ -33,12 +35,21 @@ def run_id_of(overrides: tuple[str, ...]) -> str:
     from ditto.identity import prepare
     from ditto.run import CONF, SEARCH
 
-    before = Singleton.get_state()
+    with _another_hydra(), initialize_config_dir(str(CONF), version_base="1.3"):
+        config = compose("run", [*overrides, SEARCH], return_hydra_config=True)
+        HydraConfig.instance().set_config(config)
+        asked = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+        return prepare(asked, device="cpu").run.id
+
+
+@contextmanager
+def _another_hydra() -> Iterator[None]:
+    """Compose inside a job of Hydra's, which then goes on as before."""
+    running, settings = GlobalHydra.instance(), HydraConfig.instance()
+    hydra, config = running.hydra, settings.cfg
+    running.clear()
     try:
-        with initialize_config_dir(str(CONF), version_base="1.3"):
-            config = compose("run", [*overrides, SEARCH], return_hydra_config=True)
-            HydraConfig.instance().set_config(config)
-            asked = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
-            return prepare(asked, device="cpu").run.id
+        yield
     finally:
-        Singleton.set_state(before)
+        GlobalHydra.instance().hydra = hydra  # Hydra has put another instance in its place
+        settings.cfg = config

@@ -7,6 +7,7 @@ from functools import cache
 
 import pytest
 from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
@@ -228,6 +229,16 @@ def test_a_run_is_found_by_the_command_that_makes_it():
     assert prepare(cfg, device="cpu").options["method"]["run"] == "here/runs/724fe1588b876cc5"
     fresh = resolved("+experiment=paper_table10", "size=smoke", "noise=fresh", "task=intensity")
     assert prepare(fresh, device="cpu").options["method"]["run"] is None
+
+
+def test_a_run_is_found_from_inside_a_job_which_goes_on_as_before():
+    settings = composed("+experiment=paper_table3", "size=here")
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        HydraConfig.instance().set_config(settings)
+        running = GlobalHydra.instance().hydra
+        assert run_id_of.__wrapped__(("+experiment=main_job_intensity",)) == "724fe1588b876cc5"
+        assert GlobalHydra.instance().hydra is running
+        assert HydraConfig.instance().cfg.hydra.runtime.choices.size == "here"
 
 
 @pytest.mark.parametrize("size", ["here", "smoke"])

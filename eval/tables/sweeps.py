@@ -60,5 +60,5 @@ def _options(experiment: str, size: str, choices: tuple[str, ...]) -> dict[str, 
     """Dotted option -> value, the method's left out."""
     with initialize_config_dir(str(CONF), version_base="1.3"):
         config = compose("run", [f"+experiment={experiment}", f"size={size}", *choices, SEARCH])
-    parts = [key for key in config if key not in ("names", METHOD)]
+    parts = [str(key) for key in config if key not in ("names", METHOD)]
     return flat(OmegaConf.to_container(OmegaConf.masked_copy(config, parts), resolve=True))
