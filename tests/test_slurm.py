@@ -1,5 +1,6 @@
 """Sweeps on a real Slurm of this machine: cancelled, killed, failed and requeued jobs, and launchers that die."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -16,7 +17,7 @@ from ditto import runs
 ROOT = Path(__file__).resolve().parents[1]
 CLUSTER = ROOT / "tests" / "slurm" / "cluster.sh"
 ENGINE = "hydra.launcher.engine"
-PATIENCE_S = 400  # with a machine that has other things to do; none of it is waited where all goes well
+PATIENCE_S = 900  # with a machine that has other things to do; none of it is waited where all goes well
 TOY = [
     "hydra/launcher=slurm", f"{ENGINE}.cpus_per_task=1", f"{ENGINE}.poll_s=1", f"{ENGINE}.array_parallelism=2",
     "+debug=default", "method._target_=tests.slurm.faults.Faulty", "text_only_beside=false", "pictures=false",
@@ -40,6 +41,16 @@ def slurm(tmp_path_factory):
     threads = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
     yield {**os.environ, **threads, "SLURM_CONF": str(folder / "slurm.conf"), "PYTHONPATH": str(ROOT)}
     subprocess.run([CLUSTER, "stop", folder], check=True)
+    assert not _alive(str(folder)), "daemons or jobs were left behind"
+
+
+def _alive(words):
+    """Processes whose command line has these words."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # it ended meanwhile
+            found += [line for line in [file.read_bytes().replace(b"\0", b" ").decode()] if words in line]
+    return found
 
 
 @pytest.fixture
