@@ -2,7 +2,8 @@
 
 A study keeps nothing of its own (`ditto.sweeping.search`): its trials stand in the plans that its sweeps left under
 runs/.sweeps, in the order they were asked for, and what each came to in its run directory. So the record is read anew
-whenever it is wanted, of studies that go on too. Trials that several sweeps of one search share are one row.
+whenever it is wanted, of studies that go on too. A value that was asked for again, by the sampler or by another sweep
+of the search, is the same run and one row.
 
 Columns: task, trial (from 0, of its task), a column for each option that is searched, score (ditto/objective.py; empty
 with the reason in `why`), run, state, n clips, seconds that its clips took, and model, device, commit.

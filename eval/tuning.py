@@ -7,9 +7,10 @@ lowest, among those before the first that breaks the chain: one with a clip with
 there is luck. Gentle is a low value or a high one (`searched`); where it is neither, the best unbroken value is chosen.
 
 Every finished run on the validation split counts, whatever made it (sweeps/search, a grid, by hand); of the runs of one
-method and task, those that differ in nothing but the value: the largest such group, the newest of equals. Rows of
-<results>/tuning.csv: one per method, task, value and metric. The chosen values stand between the two marks in
-`tuned_file`, to six digits; what was found for a method and task without a run here stays, as does all outside of it.
+method and task, those that differ in nothing but the value: the largest such group, the newest of equals. Where fewer
+than `least` values were tried nothing was searched, and nothing is chosen. Rows of <results>/tuning.csv: one per
+method, task, value and metric. The chosen values stand between the two marks in `tuned_file`, to six digits; what was found for
+a method and task without a search here stays, as does all outside of it.
 """
 
 from __future__ import annotations
@@ -63,18 +64,20 @@ def table(runs: pd.DataFrame, options: Options) -> pd.DataFrame:
     score: Score = build(options["objective"], "objective")
     for trial in trials(runs, options, score):
         by_pair[trial.run.method, trial.run.task].append(trial)
-    if not by_pair:
+    rows = [row for pair in sorted(by_pair) for row in _rows(by_pair[pair], score.level_db, options)]
+    if not rows:
         raise UserError(
-            f"no finished run of {', '.join(options['searched'])} on the {options['split']} split in "
+            f"no search of {', '.join(options['searched'])} on the {options['split']} split in "
             f"{options['runs']}: python -m ditto.run -m +search=freedom task=intensity"
         )
-    rows = [row for pair in sorted(by_pair) for row in _rows(by_pair[pair], score.level_db, options)]
     return pd.DataFrame(rows, columns=[*COLUMNS, "model", "device", "commit", "weights", "run"])
 
 
 def _rows(several: list[Trial], level_db: float, options: Options) -> Iterator[dict[str, Any]]:
     searched = options["searched"][several[0].run.method]
     found = search(several, searched["gentle"])
+    if len(found) < options["least"]:
+        return
     best, edge = choose(found, searched["gentle"], level_db, options["tolerance"])
     _warn(f"{found[0].run.method} on {found[0].run.task}", best, edge)
     for trial in found:

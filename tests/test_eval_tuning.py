@@ -48,7 +48,7 @@ def make_run(
     OmegaConf.update(config, f"method.{OPTIONS.get(method, 'rate')}", rate)
     (path / "config.yaml").write_text(OmegaConf.to_yaml(config))
     status = {"status": "done", "names": names, "finished": when, "files": {"metrics.json": []}}
-    files = {"status": status, "metrics": metrics, "history": dict.fromkeys(metrics, {})}
+    files = {"status": status, "metrics": metrics, "history": {name: {} for name in metrics}}
     files["environment"] = {"model": "embedded", "device": "a CPU", "commit": "abc", "weights": "w"}
     for file, value in files.items():
         (path / f"{file}.json").write_text(json.dumps(value))
@@ -57,7 +57,8 @@ def make_run(
 def options(folder, *overrides):
     with initialize_config_dir(str(CONF), version_base="1.3"):
         return compose(
-            "tuning", [f"runs={folder}", f"results={folder}/out", f"tuned_file={folder}/tuned.yaml", *overrides]
+            "tuning",
+            [f"runs={folder}", f"results={folder}/out", f"tuned_file={folder}/tuned.yaml", "least=1", *overrides],
         )
 
 
@@ -150,6 +151,14 @@ def test_an_option_inside_of_another(tmp_path):
         make_run(tmp_path, lr, {"intensity_mse": (value, 40.0)}, method="ditto")
     assert chosen(tmp_path) == {("ditto", "intensity"): 5e-3}
     assert OmegaConf.load(tmp_path / "tuned.yaml") == {"ditto": {"lr": {"intensity": 5e-3}}}
+
+
+def test_a_value_tried_alone_is_no_search(tmp_path):
+    intensity(tmp_path, {0.1: 30.0, 0.2: 9.0})
+    with pytest.raises(UserError, match="no search of"):
+        chosen(tmp_path, "least=3")
+    intensity(tmp_path, {0.5: 20.0})
+    assert chosen(tmp_path, "least=3") == {("freedom", "intensity"): 0.2}
 
 
 def test_what_was_found_elsewhere_stays_and_what_no_longer_holds_goes(tmp_path, capsys):
