@@ -9,8 +9,8 @@ there is luck. Gentle is a low value or a high one (`searched`); where it is nei
 Every finished run on the validation split counts, whatever made it (sweeps/search, a grid, by hand); of the runs of one
 method and task, those that differ in nothing but the value: the largest such group, the newest of equals. Where fewer
 than `least` values were tried nothing was searched, and nothing is chosen. Rows of <results>/tuning.csv: one per
-method, task, value and metric. The chosen values stand between the two marks in `tuned_file`, to six digits; what was found for
-a method and task without a search here stays, as does all outside of it.
+method, task, value and metric. The chosen values stand between the two marks in `tuned_file`, to six digits; what was
+found for a method and task without a search here stays, as does all outside of it.
 """
 
 from __future__ import annotations
