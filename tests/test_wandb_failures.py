@@ -1,5 +1,6 @@
 """W&B dead in every way that we know: the run neither stops nor waits, and one line says so."""
 
+import importlib
 import os
 import signal
 import socket
@@ -84,7 +85,7 @@ def test_a_killed_service_ends_one_mirror_and_the_next_starts_another(tmp_path, 
     assert whole(tmp_path / "a")
 
     def kill():
-        time.sleep(0.3)
+        time.sleep(0.5)
         os.kill(wandb.setup()._connection._proc._process.pid, signal.SIGKILL)
         time.sleep(0.3)
 
@@ -93,6 +94,22 @@ def test_a_killed_service_ends_one_mirror_and_the_next_starts_another(tmp_path, 
     assert not (tmp_path / "b/wandb/mirrored.json").exists()
     mirrored(faked(tmp_path / "c"))
     assert whole(tmp_path / "c")
+
+
+def test_a_dead_service_does_not_reach_into_the_runs_own_imports(tmp_path, monkeypatch):
+    """W&B counts imports of well-known libraries, in the thread that imports them."""
+    (tmp_path / "catboost.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def kill_and_import():
+        while not (wandb.setup()._connection and wandb.setup().most_recent_active_run):
+            time.sleep(0.05)
+        time.sleep(0.3)
+        os.kill(wandb.setup()._connection._proc._process.pid, signal.SIGKILL)
+        time.sleep(0.3)
+        importlib.import_module("catboost")
+
+    mirrored(faked(tmp_path / "a"), between=kill_and_import)
 
 
 def test_no_place_to_write_in_its_folder(tmp_path, capsys):

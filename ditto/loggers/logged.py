@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
+from typing import Any
 
 from ditto.loggers.marker import FOLDER
 from ditto.run_directory import read_json, write_json
@@ -28,7 +29,7 @@ class Logged:
         self.file = path / FOLDER / f"logged.{mode}.json"
         seen = read_json(self.file) or {}
         self.chosen: list[str] = seen.get("chosen", [])
-        self.parts: list[list] = seen.get("parts", [])  # type: ignore[type-arg]
+        self.parts: list[Any] = seen.get("parts", [])
         self.everything = False  # W&B has it all, whatever is known here
 
     def count(self, part: str) -> int:
