@@ -121,7 +121,7 @@ def test_inversion_has_its_own_n_and_k_and_wants_runs_of_the_same_size(tmp_path)
     assert "**0.1** [0.1, 0.1] | **0.0025**" in text
     found = cells(tmp_path, 7, method="null_text", setting="6s w=4").loc["reconstruction_mse"]
     assert (found["ours"], float(found["reported"]), found["run"]) == ("0.2", 0.0055, "null_text-4")
-    missing = [line for line in command.missing(config(tmp_path, "tables=[7]")) if "paper_table7 " in line]
+    missing = [line for line in command.missing(config(tmp_path, "tables=[7]")) if "recordings=6s" in line]
     assert all("task.steps=20" in line for line in missing)
     assert any(
         "sampler.guidance_scale=4" in line and line.endswith("method=added_noise,ddim_inversion") for line in missing
@@ -144,7 +144,7 @@ def test_reuse_shows_both_noises_and_wants_what_the_source_allows(tmp_path):
     assert line(text, "DDPM from fresh noise, its prompt")[1:3] == ["30 [30, 30]", ""]
     missing = command.missing(config(tmp_path, "tables=[10]"))
     said = "\n".join(missing)
-    assert "task=intensity method.prompts=random" in said
+    assert "task=intensity size=here method.prompts=random" in said
     assert "runs/aaaa" in said or f"{tmp_path}/aaaa" in said
     assert f"method.run={tmp_path}/bbbb" in said  # melody: optimised, not yet reused
     assert "+experiment=methods task=structure method=ditto" in said  # first of all an x_T*

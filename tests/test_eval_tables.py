@@ -198,7 +198,8 @@ def test_missing_prints_commands_that_run_and_computes_nothing(tmp_path, monkeyp
     assert len(runs) == len(set(runs)) > 5
     assert all(composes(text) for text in runs)
     assert "python -m eval.efficiency" in lines
-    assert any("task.control.overlap_s=1,3" in text for text in runs)
+    assert all("+experiment=paper_table" in text and "size=here" in text for text in runs)
+    assert any("setting=outpainting_1s,outpainting_2s,outpainting_3s,looping" in text for text in runs)
 
 
 def test_a_larger_n_is_part_of_what_is_missing(tmp_path):
