@@ -13,7 +13,7 @@
 
 Every file is written beside its name and renamed, so a kill at any moment leaves nothing that looks whole and is not.
 What a disk or a person does to the files later is noticed: a clip or a run counts only with all its files. After a
-power cut that is enough for clips, seconds of work each; a whole run is synced to the disk before its clips/ goes.
+power cut that is enough for seconds of work; a run that took longer is synced to the disk before its clips/ goes.
 Times of day are for people; durations are measured with the monotonic clock. Reading and listing is in `ditto.runs`.
 """
 
@@ -49,6 +49,8 @@ NOT_IDENTITY = (
     "objective",
     "save_every_s",
 )
+# Seconds of work that are worth the 10 to 70 ms which it takes to have a run's files on the disk for certain.
+SYNC_S = 10.0
 _FOLDERS = ("audio", "pictures", "clips", "state")
 _LASTING = ("started", "names", "clips", "metric")  # what later states of status.json keep
 
@@ -130,9 +132,12 @@ class RunDirectory:
         everything = len(failed) == len(records)
         reason = f"every clip failed: {next(iter(failed.values()))}" if everything else ""
         prints = self._prints(gathered, records)
-        sync(*(self.path / name for name in prints))
+        costly = sum(record["metrics"].get("seconds", 0.0) for record in records.values()) >= SYNC_S
+        if costly:
+            sync(*(self.path / name for name in prints))
         self._end("failed" if everything else "done", reason=reason, failed_clips=failed, files=prints)
-        sync(self.path / "status.json")
+        if costly:
+            sync(self.path / "status.json")
         shutil.rmtree(self.path / "clips", ignore_errors=True)
 
     def stop(self, status: str, reason: str, traceback: str = "") -> None:

@@ -222,3 +222,12 @@ def test_wait_ends_with_the_process_or_with_its_heartbeat(tmp_path, monkeypatch,
     start = time.monotonic()
     locks.wait(tmp_path / "far", poll_s=0.02)
     assert time.monotonic() - start >= 0.45, "the beat after 0.2 s makes it wait 0.3 s more"
+
+
+def test_a_lock_that_was_taken_over_belongs_to_its_new_holder(tmp_path, monkeypatch):
+    monkeypatch.setattr(lock_owner, "HEARTBEAT_S", 0.02)
+    with locks.held(tmp_path):
+        leave(tmp_path, elsewhere())
+        time.sleep(0.2)
+        assert Owner.parse((tmp_path / locks.NAME).read_bytes()) == elsewhere(), "our heartbeat must not overwrite it"
+    assert (tmp_path / locks.NAME).exists()
