@@ -1,6 +1,8 @@
 """W&B runs rebuilt from run directories alone."""
 
 import json
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import wandb
@@ -123,3 +125,21 @@ def test_figures_of_an_evaluation_go_into_the_summaries(tmp_path, monkeypatch):
     monkeypatch.setattr(wandb, "Api", Api)
     assert evaluation.main(["--runs-dir", str(tmp_path), "--project", "p", "--entity", "me"]) == 1
     assert written == {"me/p/a": {"eval/fad_pc8": 0.5}}
+
+
+@pytest.mark.parametrize(("outcome", "code"), [("uploaded", 0), ("failed: boom", 1)])
+def test_the_command_hands_over_finished_runs_and_ends_with_1_where_one_failed(monkeypatch, capsys, outcome, code):
+    from ditto.runs import __main__ as command
+
+    runs = [SimpleNamespace(path=Path("runs") / name, status=name) for name in ("done", "failed", "running")]
+    chosen, asked = [], []
+    monkeypatch.setattr(command, "select", lambda *words: chosen.append(words) or runs)
+    monkeypatch.setattr(
+        "ditto.loggers.sync.sync",
+        lambda paths, *rest: asked.append((paths, *rest)) or [(path.name, outcome) for path in paths],
+    )
+    options = ["--project", "p", "--entity", "me", "--dry-run", "--runs-dir", "there"]
+    assert command.main(["sync-wandb", "run=0123", *options]) == code
+    assert chosen == [("there", ["run=0123"])]
+    assert asked == [([Path("runs/done")], "p", "me", True)]
+    assert f"done: {outcome}" in capsys.readouterr().out
