@@ -8,10 +8,14 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import joblib
 import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
 
 from ditto import runs
-from ditto.run import main
+from ditto.run import CONF, main
 
 ROOT = Path(__file__).resolve().parents[1]
 SEEDS, KILLED, BROKEN = 12, 4, 7
@@ -83,6 +87,24 @@ def test_a_process_of_a_pool_ends_with_its_killed_launcher(kind):
         start = time.monotonic()
         assert launcher.stdout.read() == "", "the end of file comes when the orphan has ended"
         assert time.monotonic() - start < 20
+
+
+@pytest.mark.parametrize("gpus", [0, 3])
+@pytest.mark.parametrize("name", ["processes", "ray_local", "ray_cluster"])
+def test_the_launchers_can_be_made_and_fill_the_machine(name, gpus, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose("run", [f"hydra/launcher={name}"], return_hydra_config=True)
+    made = instantiate(cfg.hydra.launcher)
+    full = gpus or joblib.cpu_count()
+    if name == "processes":
+        assert made.engine.joblib["n_jobs"] == full
+        assert made.env["OMP_NUM_THREADS"] == "1"
+    else:
+        known = {"ray_local": full, "ray_cluster": None}  # a cluster has what it has: Ray refuses to be told
+        assert made.engine.ray_cfg.init.get("num_cpus") == known[name]
+        assert made.engine.ray_cfg.remote.num_gpus == (min(gpus, 1) if name == "ray_local" else 0)
 
 
 def sweep(folder, *words):

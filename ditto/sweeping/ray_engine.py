@@ -8,8 +8,11 @@ cluster therefore share that folder and the Python environment.
 from __future__ import annotations
 
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from hydra.core.singleton import Singleton
@@ -30,13 +33,18 @@ class Ray(RayLauncher):
         from hydra_plugins.hydra_ray_launcher._launcher_util import start_ray
 
         setup_globals()
-        start_ray(self.ray_cfg.init)
+        with _same_sigterm():
+            start_ray(self.ray_cfg.init)
         options: Any = OmegaConf.to_container(self.ray_cfg.remote, resolve=True)
         run = ray.remote(**options)(_run)
         common = ray.put((os.getcwd(), self.hydra_context, self.task_function, Singleton.get_state()))
         numbered = enumerate(job_overrides, start=initial_job_idx)
         tasks = [run.remote(common, self._composed(overrides, number)) for number, overrides in numbered]
-        _wait(tasks)
+        try:
+            _wait(tasks)
+        except BaseException:
+            ray.shutdown()  # the workers of a sweep that is stopped end before it says how its jobs stand
+            raise
         return [_result(task) for task in tasks]  # type: ignore[misc]
 
     def _composed(self, overrides: Sequence[str], number: int) -> DictConfig:
@@ -45,6 +53,17 @@ class Ray(RayLauncher):
         with open_dict(config):
             config.hydra.job.id, config.hydra.job.num = str(number), number
         return config
+
+
+@contextmanager
+def _same_sigterm() -> Iterator[None]:
+    """Ray aborts its driver at SIGTERM; ours ends with a table, as at Ctrl-C."""
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, handler)
 
 
 def _run(common: tuple[Any, ...], config: DictConfig) -> JobReturn:
