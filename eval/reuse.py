@@ -1,8 +1,8 @@
 """What of the control is in an optimised x_T* alone: `python -m eval.reuse runs=runs` (DITTO, appendix I, table 10).
 
 Finished runs of `+experiment=paper_table10`: B samples of a stochastic sampler from the x_T* of a DITTO run, and from
-noise that was not optimised; with and without FreeDoM; with the clip's prompt and with random ones. Of the runs of one task,
-those count that agree in clips, weights, samples, sampler, source of x_T* and each method's own options, the largest
+noise that was not optimised; with and without FreeDoM; with the clip's prompt and with random ones. Of the runs of one
+task, those count that agree in clips, weights, samples, sampler, source of x_T* and each method's own options, the largest
 such group.
 Rows of <results>/reuse.csv, one for each task, method, prompts and noise:
 
