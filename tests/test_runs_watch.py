@@ -35,7 +35,7 @@ def lasting(run, seconds):
 def sweep(tmp_path):
     """Six jobs: done in 100 s, running with one of two clips, failed, interrupted, undefined, waiting."""
     runs = [RunDirectory(tmp_path, {"k": k}) for k in range(6)]
-    write_plan(tmp_path, "night", [(run.id, [f"task=melody seed={k}"]) for k, run in enumerate(runs)])
+    write_plan(tmp_path, "night", [(run.id, ["task=melody", f"seed={k}"]) for k, run in enumerate(runs)])
     lasting(make(tmp_path, {"k": 0}), 100.0)
     for run, status, reason in ((runs[2], "failed", "boom\nlong story"), (runs[3], "interrupted", "asked to stop")):
         with run.lock():
@@ -66,7 +66,7 @@ def test_states_and_text(sweep):
     line = next(line for line in text.splitlines() if runs[1].id in line)
     assert "1/2" in line
     assert f"pid {os.getpid()}" in line
-    assert f"{runs[2].id}  boom  [task=melody seed=2]" in text
+    assert f"{runs[2].id}  boom  [seed=2]" in text, "what all jobs have in common is left out"
     assert "long story" not in text
     assert "interrupted: asked to stop" in text
     assert "time left: about 5 min 00 s" in text or "time left: about 4 min 5" in text  # 2 x 100 s and what is missing

@@ -51,6 +51,7 @@ class SweepProgress:
 
     plan: Plan
     jobs: tuple[Progress, ...]
+    shared: frozenset[str] = frozenset()  # overrides of every job
 
     @property
     def counts(self) -> Counter[str]:
@@ -60,6 +61,10 @@ class SweepProgress:
     def over(self) -> bool:
         """Is nothing left that a launcher would make without being asked again?"""
         return all(job.settled for job in self.jobs)
+
+    def told_apart(self, job: Progress) -> str:
+        """The overrides that not all jobs have."""
+        return " ".join(word for word in job.overrides if word not in self.shared)
 
     def of(self, state: str) -> list[Progress]:
         return [job for job in self.jobs if job.state == state]
@@ -78,7 +83,10 @@ class SweepReader:
         plan = read_plan(self.runs_dir / FOLDER / self.name / "plan.json")
         if plan is None:
             raise LookupError(f"no sweep {self.name!r} in {self.runs_dir}; there are: {self._names() or 'none'}")
-        return SweepProgress(plan, tuple(self._progress(job.run, job.overrides) for job in plan.jobs))
+        shared = set.intersection(*(set(job.overrides) for job in plan.jobs)) if len(plan.jobs) > 1 else set()
+        return SweepProgress(
+            plan, tuple(self._progress(job.run, job.overrides) for job in plan.jobs), frozenset(shared)
+        )
 
     def _newest(self) -> str:
         plans = read_plans(self.runs_dir)

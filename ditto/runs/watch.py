@@ -6,7 +6,7 @@ Without a terminal (a pipe, a log) one plain summary is printed. Ctrl-C leaves; 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from rich.console import Console, Group, RenderableType
@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ditto.runs.durations import spell
-from ditto.runs.progress import STATES, Progress, SweepProgress, SweepReader, time_left
+from ditto.runs.progress import STATES, SweepProgress, SweepReader, time_left
 
 _COLOURS = {"done": "green", "running": "cyan", "failed": "red", "stopped": "yellow"}
 _PLAIN_WIDTH = 120
@@ -64,10 +64,10 @@ def _parts(sweep: SweepProgress, at_once: int, rows: int) -> Iterator[Renderable
     yield _counts(sweep)
     yield _bar(sum(job.settled for job in sweep.jobs), len(sweep.jobs))
     if sweep.of("running"):
-        yield _running(sweep.of("running"), rows)
+        yield _running(sweep, rows)
     for state in ("failed", "stopped"):
         if sweep.of(state):
-            yield from _troubles(state, sweep.of(state), rows)
+            yield from _troubles(sweep, state, rows)
     yield _outlook(sweep, at_once)
 
 
@@ -86,24 +86,26 @@ def _bar(settled: int, jobs: int) -> Table:
     return line
 
 
-def _running(jobs: Sequence[Progress], rows: int) -> Table:
+def _running(sweep: SweepProgress, rows: int) -> Table:
+    jobs = sweep.of("running")
     table = Table(box=None, pad_edge=False, expand=True, header_style="bold cyan")
     for title, least in (("run", 16), ("job", 10), ("clips", 5), ("for", 12), ("by", 12)):
         table.add_column(title, min_width=least, ratio=int(title == "job") or None, no_wrap=True, overflow="ellipsis")
     for job in sorted(jobs, key=lambda one: -(one.seconds or 0.0))[:rows]:
         clips = f"{job.clips_made}/{'?' if job.clips is None else job.clips}"
-        table.add_row(job.run, Text(" ".join(job.overrides)), clips, spell(job.seconds or 0.0), Text(job.reason))
+        table.add_row(job.run, Text(sweep.told_apart(job)), clips, spell(job.seconds or 0.0), Text(job.reason))
     if len(jobs) > rows:
         table.add_row("", f"and {len(jobs) - rows} more", "", "", "")
     return table
 
 
-def _troubles(state: str, jobs: Sequence[Progress], rows: int) -> Iterator[Text]:
+def _troubles(sweep: SweepProgress, state: str, rows: int) -> Iterator[Text]:
     """A line for each job: the first line of its reason, and what it was."""
+    jobs = sweep.of(state)
     yield Text(f"{state}:", style=_COLOURS[state])
     for job in jobs[:rows]:
         reason = next(iter(job.reason.splitlines()), "")
-        yield Text(f"  {job.run}  {reason}  [{' '.join(job.overrides)}]", no_wrap=True, overflow="ellipsis")
+        yield Text(f"  {job.run}  {reason}  [{sweep.told_apart(job)}]", no_wrap=True, overflow="ellipsis")
     if len(jobs) > rows:
         yield Text(f"  and {len(jobs) - rows} more: python -m ditto.runs failed")
 
