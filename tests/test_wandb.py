@@ -8,6 +8,7 @@ import pytest
 import wandb
 
 from ditto import job
+from ditto.build import build
 from ditto.loggers import service
 from ditto.run import main
 from tests.wandb_cases import PROMPTS, TOY, config_of, made, mean, only_run, read_json
@@ -20,7 +21,14 @@ def run(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WANDB_MODE", "offline")
         patch.setenv("WANDB_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
-        path = made(tmp_path_factory.mktemp("runs") / "r", "sweep=night", "logger.curves=2", "logger.media=2")
+        path = made(
+            tmp_path_factory.mktemp("runs") / "r",
+            "sweep=night",
+            "objective=score",
+            "objective.level_db=99",
+            "logger.curves=2",
+            "logger.media=2",
+        )
     (folder,) = offline_folders(path)
     return path, read(folder)
 
@@ -82,6 +90,9 @@ def test_the_summary_is_the_means_of_metrics_json(run):
     assert seen.summary["control/error"] == pytest.approx(error)
     assert seen.summary["control/ratio"] == pytest.approx(error / beside)
     assert seen.summary["seconds_per_clip"] == pytest.approx(mean([clip["seconds"] for clip in clips]))
+    score, why = build(config_of(path)["objective"], "objective").judge(path)
+    assert why == ""
+    assert seen.summary["objective"] == pytest.approx(score)
     assert (seen.summary["clips"], seen.summary["clips_failed"], seen.summary["status"]) == (3, 0, "done")
     assert not any(key.startswith(("optimisation/", "clip/", "curve/")) for key in seen.summary)
 
