@@ -2,8 +2,8 @@
 
 Finished runs of `+experiment=paper_table10`: B samples of a stochastic sampler from the x_T* of a DITTO run, and from
 noise that was not optimised; with and without FreeDoM; with the clip's prompt and with random ones. Of the runs of one
-task, those count that agree in clips, weights, samples, sampler, source of x_T* and each method's own options, the largest
-such group.
+task, those count that agree in clips, weights, samples, sampler, source of x_T* and each method's own options, the
+largest such group.
 Rows of <results>/reuse.csv, one for each task, method, prompts and noise:
 
   value, low, high   the loss: mean over the samples of a clip (history.json), then over the n clips without failure;
