@@ -65,6 +65,22 @@ def test_a_job_whose_process_dies_is_launched_again_alone_and_takes_no_other_wit
     assert asked == [[0, 1, 2, 3, 4], [3, 4], [2], [2]]
 
 
+def test_jobs_that_died_together_are_tried_together_and_then_alone(jobs):
+    """A pool whose workers all die with one of them, twice."""
+    asked = []
+
+    def engine(batch):
+        asked.append([job.number for job in batch])
+        if len(batch) > 1:
+            for job in batch:
+                on_disk(job, "running")
+            raise RuntimeError("a worker was killed")
+        return {job.run_id: done(job) for job in batch}
+
+    assert statuses(make_all(jobs[:3], engine, 3)) == ["done"] * 3
+    assert asked == [[0, 1, 2], [0, 1, 2], [0], [1], [2]]
+
+
 def test_what_never_began_is_not_launched_for_ever(jobs, capsys):
     def broken(batch):
         raise ConnectionError("no cluster")

@@ -20,9 +20,9 @@ def make_all(jobs: Sequence[Planned], engine: Engine, attempts: int) -> dict[str
     """The outcome of every job, by run id.
 
     `engine` launches some jobs and returns the outcomes that it knows; where it raises, or leaves a job out, the run
-    directories tell. Jobs that never began are launched again with the others. Jobs whose process died are suspects:
-    each is launched again by itself, at most `attempts` times in all, so that one that always kills its process takes
-    no other with it. Runs that another launcher is making are waited for, and taken over if that one dies.
+    directories tell. Jobs that never began are launched again. So are jobs whose process died, together with the others
+    that died with it; after a second death each by itself, so that one that always kills its process takes no other
+    with it; at most `attempts` times in all. Runs that another launcher is making are waited for, and taken over if that one dies.
     """
     outcomes: dict[str, Outcome] = {}
     died: Counter[str] = Counter()
@@ -37,7 +37,8 @@ def make_all(jobs: Sequence[Planned], engine: Engine, attempts: int) -> dict[str
             queue.insert(0, waiting)
         elif waiting:  # nothing began: the engine itself is broken
             outcomes |= {job.run_id: Outcome(job.run_id, job.path, "failed", trouble) for job in waiting}
-        queue += [[job] for job in suspects if died[job.run_id] < attempts]
+        once = [job for job in suspects if died[job.run_id] == 1 < attempts]
+        queue += [once] * bool(once) + [[job] for job in suspects if 1 < died[job.run_id] < attempts]
         elsewhere += busy
         if elsewhere and not queue:
             settled = {job.run_id: _settled(job) for job in elsewhere}
