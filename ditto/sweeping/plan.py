@@ -89,5 +89,6 @@ def write_plan(runs_dir: Path, name: str, engine: str, jobs: Sequence[Planned]) 
     listed = {job["run"]: job for job in known.get("jobs", [])}
     listed |= {job.run_id: {"run": job.run_id, "overrides": job.overrides} for job in jobs if job.run_id}
     started = known.get("started", time.time())
-    about = {"name": name, "command": sys.argv[1:], "engine": engine, "started": started}
+    command = [word for word in sys.argv[1:] if not word.startswith("hydra.searchpath=")]  # ditto.run adds that itself
+    about = {"name": name, "command": command, "engine": engine, "started": started}
     write_json(file, {**about, "jobs": list(listed.values())})

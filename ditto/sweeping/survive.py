@@ -20,9 +20,9 @@ def make_all(jobs: Sequence[Planned], engine: Engine, attempts: int) -> dict[str
     """The outcome of every job, by run id.
 
     `engine` launches some jobs and returns the outcomes that it knows; where it raises, or leaves a job out, the run
-    directories tell. Jobs that never began are launched again. So are jobs whose process died, together with the others
-    that died with it; after a second death each by itself, so that one that always kills its process takes no other
-    with it; at most `attempts` times in all. Runs that another launcher is making are waited for, and taken over if that one dies.
+    directories tell. Jobs that never began are launched again. So are jobs whose process died, together with those that
+    died with it; after a second death each by itself, so that one that always kills its process takes no other with it;
+    at most `attempts` times in all. Runs that another launcher is making are waited for, and taken over if it dies.
     """
     outcomes: dict[str, Outcome] = {}
     died: Counter[str] = Counter()
