@@ -111,8 +111,9 @@ def test_a_job_that_the_engine_lost_is_asked_of_its_directory(jobs):
     assert statuses(make_all(jobs, silent, 3)) == ["done", "failed", "undefined", "interrupted", "done"]
 
 
-def test_a_run_that_another_launcher_makes_is_waited_for(jobs, tmp_path):
-    """The other launcher finishes the first job and dies in the second: one is taken as done, the other taken over."""
+@pytest.mark.parametrize("end_of_second", ["killed", "interrupted"])
+def test_a_run_that_another_launcher_makes_is_waited_for(jobs, tmp_path, end_of_second):
+    """The other launcher finishes the first job and ends in the second: one is taken as done, the other taken over."""
     asked, release = [], threading.Event()
     first, second = RunDirectory(tmp_path, {"job": 0}), RunDirectory(tmp_path, {"job": 1})
 
@@ -125,6 +126,8 @@ def test_a_run_that_another_launcher_makes_is_waited_for(jobs, tmp_path):
                 if end:
                     run.save_clip("000", {}, {"metrics": {"seconds": 1.0}, "history": {}})
                     run.finish({}, {"000": run.clip("000")})
+                elif end_of_second == "interrupted":
+                    run.stop("interrupted", "asked to stop")
 
     def engine(batch):
         asked.append([job.number for job in batch])

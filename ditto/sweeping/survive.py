@@ -12,7 +12,8 @@ from ditto.runs import state
 from ditto.sweeping.plan import Planned
 
 Engine = Callable[[Sequence[Planned]], Mapping[str, Outcome | None]]
-_ENDED = ("done", "failed", "undefined", "interrupted")
+_SETTLED = ("done", "failed", "undefined")
+_ENDED = (*_SETTLED, "interrupted")
 _OPEN = ("waiting", "killed", "busy")
 
 
@@ -43,7 +44,8 @@ def make_all(jobs: Sequence[Planned], engine: Engine, attempts: int) -> dict[str
         if elsewhere and not queue:
             settled = {job.run_id: _settled(job) for job in elsewhere}
             outcomes |= settled
-            again = [job for job in elsewhere if settled[job.run_id].status not in _ENDED]
+            # Interrupted is for the launcher that was: this one goes on with it.
+            again = [job for job in elsewhere if settled[job.run_id].status not in _SETTLED]
             queue, elsewhere = [again] if again else [], []
     return outcomes
 
