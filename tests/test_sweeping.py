@@ -171,6 +171,38 @@ def test_a_stock_launcher_becomes_the_engine_of_ours(sweep, capsys):
     assert plans()[0]["engine"] == "BasicLauncher"
 
 
+def test_jobs_that_share_their_choices_are_composed_as_hydra_composes_them():
+    from hydra import initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.errors import HydraException
+    from hydra.types import RunMode
+    from omegaconf import OmegaConf
+
+    from ditto.run import CONF, SEARCH
+    from ditto.sweeping.composing import Composer
+
+    def contents(config):
+        plain = OmegaConf.to_container(config)
+        assert plain["hydra"]["job"].pop("override_dirname")
+        return plain
+
+    values = [["seed=1"], ["seed=2", 'prompt=["a, b","c"]'], ["sampler.steps=7", "task.control={}"], ["++seed=3"]]
+    values += [["+new.key=1"], ["~sampler.steps"], ["hydra.sweep.subdir=x"], ["setting=looping", "task.steps=9"]]
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        hydra = GlobalHydra.instance().hydra
+        master = hydra.compose_config("run", ["+experiment=paper_table1", SEARCH], run_mode=RunMode.MULTIRUN)
+        composer = Composer(hydra.config_loader, master)
+        for more in values:
+            job = ["+experiment=paper_table1", "size=smoke", "method=freedom", *more]
+            made = contents(composer(job))
+            assert made == contents(hydra.config_loader.load_sweep_config(master, job)), more
+        assert len(composer.composed) < len(values), "most of them share what was composed"
+        first, again = composer(["seed=1"]), composer(["seed=2"])
+        assert (first.seed, again.seed) == (1, 2), "a copy each"
+        with pytest.raises(HydraException, match="Could not override 'nothing'"):
+            composer(["nothing=1"])
+
+
 def test_every_choice_of_launcher_and_sweeper_composes():
     from hydra import compose, initialize_config_dir
     from hydra.utils import get_class

@@ -20,4 +20,4 @@ class Grid(BasicSweeper):
         self.launcher = Sweep.around(self.launcher)
 
     def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
-        """Nothing: composing is a third of what a sweep costs a job, and `Sweep` composes every job before any runs."""
+        """Nothing: composing is what a sweep costs most, and `Sweep` composes every job before any of them runs."""

@@ -22,6 +22,7 @@ from tqdm import tqdm
 from ditto.job import in_launching_process
 from ditto.objective import with_objective
 from ditto.outcome import Outcome, remember
+from ditto.sweeping.composing import Composer
 from ditto.sweeping.plan import Planned, plan_job, sweep_name, write_plan
 from ditto.sweeping.survive import make_all, outcome_on_disk
 
@@ -74,10 +75,8 @@ class Sweep(Launcher):
         # Which run it is does not depend on the device: a launching process must not take a GPU from its workers.
         device = None if self.engine is None else "cpu"
         numbered = tqdm(job_overrides, desc="planning", unit="job", leave=False, delay=2.0)
-        jobs = [
-            plan_job(self.hydra_context, self.config, overrides, first + k, name, device)
-            for k, overrides in enumerate(numbered)
-        ]
+        compose = Composer(self.hydra_context.config_loader, self.config)
+        jobs = [plan_job(compose, overrides, first + k, name, device) for k, overrides in enumerate(numbered)]
         write_plan(Path(str(self.config.runs_dir)), name, type(self.engine).__name__ if self.engine else "here", jobs)
         ready = sum(job.outcome is not None for job in jobs)
         print(f"sweep {name}: {len(jobs)} jobs, {ready} need nothing", flush=True)

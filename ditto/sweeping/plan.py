@@ -17,13 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from ditto.identity import prepare
 from ditto.job import already
 from ditto.outcome import Outcome
 from ditto.run_directory import NOT_IDENTITY, read_json, write_json
+from ditto.sweeping.composing import Composer
 from ditto.types import UserError
 
 FOLDER = ".sweeps"
@@ -46,11 +46,9 @@ class Planned:
         return [*self.overrides, f"run_id={self.run_id!r}", f"sweep={self.config.sweep!r}"]
 
 
-def plan_job(
-    context: HydraContext, master: DictConfig, overrides: Sequence[str], number: int, sweep: str, device: str | None
-) -> Planned:
+def plan_job(compose: Composer, overrides: Sequence[str], number: int, sweep: str, device: str | None) -> Planned:
     """Compose one job of a sweep and find its run; a mistake in it becomes its outcome."""
-    config = context.config_loader.load_sweep_config(master, list(overrides))
+    config = compose(overrides)
     with open_dict(config):
         config.hydra.job.id, config.hydra.job.num, config.sweep = number, number, config.sweep or sweep
     before = HydraConfig.instance().cfg
