@@ -133,21 +133,14 @@ def _make(prepared: Prepared, sweeping: bool) -> Outcome:
     start = time.perf_counter()
     try:
         make_run(run, options, clips, prepared.model)
-    except UndefinedTask as error:
-        if not sweeping:
-            run.discard()
-            return Outcome(run.id, run.path, "error", str(error))
-        _record(prepared, "undefined", str(error))
-        return Outcome(run.id, run.path, "undefined", str(error))
-    except NoSpace as error:
-        _record(prepared, "interrupted", str(error))
-        return Outcome(run.id, run.path, "interrupted" if sweeping else "error", str(error))
     except UserError as error:
-        if sweeping or (run.path / STATE).exists() or any(run.has_clip(clip.clip_id) for clip in clips):
-            _record(prepared, "failed", str(error))
+        lasting = (run.path / STATE).exists() or any(run.has_clip(clip.clip_id) for clip in clips)
+        if sweeping or (lasting and not isinstance(error, UndefinedTask)):
+            _record(prepared, _mistake(error), str(error))
         else:
             run.discard()
-        return Outcome(run.id, run.path, "error", str(error))
+        status = _mistake(error) if sweeping and isinstance(error, NoSpace | UndefinedTask) else "error"
+        return Outcome(run.id, run.path, status, str(error))
     except Exception as error:
         reason = f"{type(error).__name__}: {next(iter(str(error).strip().splitlines()), '')}"
         _record(prepared, "failed", reason, traceback.format_exc())
@@ -161,6 +154,11 @@ def _make(prepared: Prepared, sweeping: bool) -> Outcome:
         return Outcome(run.id, run.path, "failed", f"run {run.id}: {status['reason']}")
     lost = f" ({len(status['failed_clips'])} clips failed)" if status["failed_clips"] else ""
     return Outcome(run.id, run.path, "done", f" in {time.perf_counter() - start:.1f} s{lost}")
+
+
+def _mistake(error: UserError) -> str:
+    """The status of a run that ended with it."""
+    return {UndefinedTask: "undefined", NoSpace: "interrupted"}.get(type(error), "failed")
 
 
 def _record(prepared: Prepared, status: str, reason: str, trace: str = "") -> None:
