@@ -14,12 +14,10 @@ from ditto.models.toy import Toy
 from ditto.need import Asked, Need
 from ditto.optimization import Ditto
 from ditto.out_of_memory import is_out_of_memory
-from ditto.run import main
 from ditto.run_directory import RunDirectory
 from ditto.sampling import DDIM
 from ditto.types import ClipRequest
 
-TOY = ["model=toy", "sampler.steps=3", "task.steps=2", "progress=false", "pictures=false", "memory=store"]
 CLIPS = [ClipRequest(f"{i:03d}", "a calm song", i, i) for i in range(9)]
 
 
@@ -28,18 +26,6 @@ def fresh(monkeypatch):
     """Nothing is known from earlier jobs of the process."""
     for name in ("_needs", "_bounds", "_most"):
         monkeypatch.setattr(packing, name, {})
-
-
-@pytest.fixture
-def go(tmp_path, monkeypatch):
-    """Run the command in an empty directory; returns the exit code and the run directories it made."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments):
-        code = main([*TOY, *arguments])
-        return code, runs.run_paths("runs")
-
-    return call
 
 
 def asked(method=None, steps=3, **model):

@@ -8,27 +8,12 @@ import sys
 import time
 from pathlib import Path
 
-import pytest
 import soundfile
 from safetensors import safe_open
 from safetensors.torch import load_file
 
 from ditto import job, runs
-from ditto.run import main
-
-TOY = ["model=toy", "sampler.steps=3", "task.steps=2", "progress=false", "pictures=false", "memory=store"]
-
-
-@pytest.fixture
-def go(tmp_path, monkeypatch):
-    """Run the command in an empty directory; returns the exit code and the run directories it made."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments):
-        code = main([*TOY, *arguments])
-        return code, runs.run_paths("runs")
-
-    return call
+from tests.conftest import TOY
 
 
 def read(path):
