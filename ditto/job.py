@@ -139,8 +139,8 @@ def _make(prepared: Prepared, sweeping: bool) -> Outcome:
             _record(prepared, _mistake(error), str(error))
         else:
             run.discard()
-        status = _mistake(error) if sweeping and isinstance(error, NoSpace | UndefinedTask) else "error"
-        return Outcome(run.id, run.path, status, str(error))
+        told = _mistake(error) if sweeping and isinstance(error, NoSpace | UndefinedTask) else "error"
+        return Outcome(run.id, run.path, told, str(error))
     except Exception as error:
         reason = f"{type(error).__name__}: {next(iter(str(error).strip().splitlines()), '')}"
         _record(prepared, "failed", reason, traceback.format_exc())
