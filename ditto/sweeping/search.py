@@ -2,8 +2,8 @@
 
 A study is kept nowhere but in the run directories. Its sampler has a fixed seed and a trial that is done costs nothing,
 so the same command repeats the trials that are there, number by number, and goes on where it was cut off; two launchers
-of one search share its trials. (A ladder is tried whole, in any order.) What is searched is hydra.sweeper.params; a list on the command line (task=a,b) is no
-dimension of it, but asks for a study of each.
+of one search share its trials. (A ladder of values is tried whole, in any order.) What is searched stands in
+hydra.sweeper.params; a list on the command line (task=a,b) is no dimension of it, but asks for a study of each.
 """
 
 from __future__ import annotations
