@@ -3,6 +3,7 @@
 import errno
 import json
 import re
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,20 @@ def plans():
 
 def made():
     return {path.name: runs.state(path)[0] for path in runs.run_paths("runs")}
+
+
+@contextmanager
+def before_saving(monkeypatch, happen):
+    """`happen(run, clip_id)` just before a clip is saved."""
+    save = RunDirectory.save_clip
+
+    def saving(run, clip_id, *rest):
+        happen(run, clip_id)
+        return save(run, clip_id, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunDirectory, "save_clip", saving)
+        yield
 
 
 def statuses():
@@ -107,15 +122,12 @@ def test_undefined_pairs_are_no_failures(sweep, capsys):
 def test_a_full_disk_stops_a_run_and_not_its_sweep_for_good(sweep, monkeypatch, capsys):
     """No retry=true is needed once there is space again."""
 
-    def full(run, clip_id, *rest):
+    def full(run, clip_id):
         if clip_id.endswith("s2"):
             with disk_errors(run.path):
                 raise OSError(errno.ENOSPC, "No space left on device")
-        return save(run, clip_id, *rest)
 
-    save = RunDirectory.save_clip
-    with monkeypatch.context() as patch:
-        patch.setattr(RunDirectory, "save_clip", full)
+    with before_saving(monkeypatch, full):
         assert sweep("seed=1,2,3") == 1
     assert statuses() == ["done", "interrupted", "done"]
     assert "no space left on device" in capsys.readouterr().err
@@ -146,15 +158,12 @@ def test_a_job_that_became_another_one_refuses(sweep, capsys):
 def test_ctrl_c_ends_the_sweep_with_what_is_there(sweep, monkeypatch, capsys):
     count = []
 
-    def stop(run, clip_id, *rest):
+    def stop(run, clip_id):
         count.append(clip_id)
         if len(count) == 2:
             raise KeyboardInterrupt
-        return save(run, clip_id, *rest)
 
-    save = RunDirectory.save_clip
-    with monkeypatch.context() as patch:
-        patch.setattr(RunDirectory, "save_clip", stop)
+    with before_saving(monkeypatch, stop):
         assert sweep("seed=1,2,3") == 130
     assert statuses() == ["done", "interrupted", "waiting"]
     captured = capsys.readouterr()
