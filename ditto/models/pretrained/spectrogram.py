@@ -1,0 +1,138 @@
+"""What MusicLDM, AudioLDM and AudioLDM 2 share: diffusion on the latents of a VAE over log-mels, then a HiFi-GAN.
+
+    wave -> log-mel -> AutoencoderKL -> x_0        x_0 -> AutoencoderKL -> log-mel -> SpeechT5HifiGan -> wave
+
+Liu et al. 2023, "AudioLDM", Sec. 3; Chen et al. 2024, "MusicLDM"; Liu et al. 2024, "AudioLDM 2". Every call is
+differentiable. Legend: B clips, C channels of the latents, F frequency, T time; N samples. The checkpoints have time
+before frequency, [B, C, T, F] and log-mels [B, 1, T, F]; here it is [B, C, F, T] and [B, F, T] as everywhere in this
+project, and the adapter transposes. x_0 is the VAE's latent times its scaling factor.
+
+Log-mel: magnitudes of a 1024-sample Hann window every 160 samples at 16 kHz, 64 Slaney bands from 0 to 8000 Hz, natural
+logarithm clamped at 1e-5. The waves of the training set were scaled to a peak of 0.5; `encode_audio` scales nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ditto.audio.mel import LogMel
+from ditto.models.base import MusicModel
+from ditto.models.embedded import choose_dtype
+from ditto.models.prediction import epsilon_of
+from ditto.models.recompute import recompute_in_backward
+from ditto.schedules import NoiseSchedule
+from ditto.types import ClipSpec, Condition, UserError
+
+WINDOW = 1024  # samples of the log-mel's window
+
+
+class SpectrogramLatents(MusicModel):
+    """A subclass says in `predict` how its network takes the condition.
+
+    network: diffusers' UNet2DConditionModel or a class with the same blocks; vae: AutoencoderKL; vocoder:
+    SpeechT5HifiGan; text: an nn.Module, `text(prompts) -> Condition`, kept in float32. `seconds` is the clip's length,
+    rounded to whole columns of latents; None is the length that the checkpoint was trained on. `precision` is the
+    network's and `decoder_precision` that of VAE and vocoder: auto, float32, bf16 or float64 (tests). `recompute` keeps
+    less in the backward pass for one more forward pass (ditto/models/recompute.py).
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        vae: nn.Module,
+        vocoder: nn.Module,
+        text: nn.Module,
+        schedule: NoiseSchedule,
+        *,
+        name: str,
+        weights_hash: str,
+        seconds: float | None = None,
+        device: str = "cpu",
+        precision: str = "float32",
+        decoder_precision: str = "float32",
+        prediction_type: str = "epsilon",
+        recompute: bool = False,
+    ) -> None:
+        super().__init__()
+        target = torch.device(device)
+        self.name, self.weights_hash, self.schedule, self.prediction_type = (
+            name,
+            weights_hash,
+            schedule,
+            prediction_type,
+        )
+        self.dtype = choose_dtype(precision, target)
+        self.decoder_dtype = choose_dtype(decoder_precision, target)
+        self.network: Any = network.to(target, self.dtype)
+        self.vae: Any = vae.to(target, self.decoder_dtype)
+        self.vocoder: Any = vocoder.to(target, self.decoder_dtype)
+        self.text = text.to(target)
+        self.clip = self._clip(seconds)
+        self.frame_multiple = self.clip.stride
+        latent = self.vae.config.latent_channels, self.clip.mel_bins // self.clip.stride, self.clip.latent_frames
+        self.shape = latent
+        rate, bins = self.clip.sample_rate, self.clip.mel_bins
+        self.mel = LogMel(rate, WINDOW, self.clip.hop, bins, f_min=0.0).to(target)
+        if recompute:
+            recompute_in_backward(self._blocks())
+        self.freeze()
+
+    @abstractmethod
+    def predict(self, z_BCTF: Tensor, t_B: Tensor, condition: Condition) -> Tensor:
+        """The network's own output [B, C, T, F] for its own layout, in its own dtype."""
+
+    def encode(self, prompts: list[str]) -> Condition:
+        return self.text(prompts).to(self.device)
+
+    def denoise(self, x_t: Tensor, t: Tensor, condition: Condition) -> Tensor:
+        z_BCTF = x_t.to(self.dtype).transpose(2, 3)
+        output = self.predict(z_BCTF, t, condition).transpose(2, 3).to(x_t.dtype)
+        signal, noise = self.schedule.signal_and_noise(t, x_t)
+        return epsilon_of(self.prediction_type, output, x_t, signal, noise)
+
+    def decode(self, x_0: Tensor) -> Tensor:
+        z_BCTF = (x_0 / self.vae.config.scaling_factor).to(self.decoder_dtype).transpose(2, 3)
+        mel_B1TF = self.vae.decode(z_BCTF, return_dict=False)[0]
+        return mel_B1TF[:, 0].transpose(1, 2).to(x_0.dtype)
+
+    def vocode(self, mel_BFT: Tensor) -> Tensor:
+        """The generator's transposed convolutions make a few samples more than T * hop; they are cut off at the end."""
+        wave_BN = self.vocoder(mel_BFT.transpose(1, 2).to(self.decoder_dtype))
+        return wave_BN[:, : mel_BFT.shape[-1] * self.clip.hop].to(mel_BFT.dtype)
+
+    def encode_audio(self, wave_BN: Tensor) -> Tensor:
+        return self.encode_mel(self.mel(wave_BN))
+
+    def encode_mel(self, mel_BFT: Tensor) -> Tensor:
+        """The VAE's most likely latent: no noise is drawn."""
+        if mel_BFT.shape[-1] % self.frame_multiple:
+            raise UserError(
+                f"a clip of {mel_BFT.shape[-1]} frames does not fit model={self.name}: "
+                f"use a multiple of {self.frame_multiple} ({self.clip.latent_hop} samples)"
+            )
+        mel_B1TF = mel_BFT.to(self.decoder_dtype).transpose(1, 2)[:, None]
+        z_BCTF = self.vae.encode(mel_B1TF, return_dict=False)[0].mode()
+        return (z_BCTF * self.vae.config.scaling_factor).transpose(2, 3).to(mel_BFT.dtype)
+
+    def _clip(self, seconds: float | None) -> ClipSpec:
+        """hop from the vocoder, stride from the VAE, the native length from the network's sample_size."""
+        voice, stride = self.vocoder.config, 2 ** (len(self.vae.config.block_out_channels) - 1)
+        hop, rate = math.prod(voice.upsample_rates), voice.sampling_rate
+        columns = self.network.config.sample_size if seconds is None else round(seconds * rate / hop / stride)
+        if columns < 1:
+            raise UserError(f"seconds={seconds}: a clip of {self.name} has at least {hop * stride / rate:g} s")
+        return ClipSpec(rate, hop, frames=columns * stride, mel_bins=voice.model_in_dim, stride=stride)
+
+    def _blocks(self) -> Iterator[nn.Module]:
+        """What `recompute` runs again: the large blocks of the U-Net, of the VAE's decoder and of the vocoder."""
+        for part in (self.network, self.vae.decoder):
+            yield from getattr(part, "down_blocks", [])
+            yield part.mid_block
+            yield from part.up_blocks
+        yield from self.vocoder.resblocks
