@@ -1,6 +1,7 @@
 """What all tests share: the command on the toy model, and the surroundings.
 
-No test talks to Weights & Biases, nor pays for it, unless it asks: tests/test_wandb*.py set WANDB_MODE.
+No test talks to Weights & Biases, nor pays for it, unless it asks: tests/test_wandb*.py set WANDB_MODE. No test loads
+from the Hugging Face hub, where a checkpoint has gigabytes.
 """
 
 import os
@@ -9,6 +10,7 @@ import signal
 import pytest
 
 os.environ["WANDB_MODE"] = "disabled"
+os.environ["HF_HUB_OFFLINE"] = "1"
 for _name in ("WANDB_API_KEY", "WANDB_SERVICE", "WANDB_BASE_URL", "WANDB_DIR", "WANDB_DATA_DIR"):
     os.environ.pop(_name, None)
 

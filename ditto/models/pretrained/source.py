@@ -40,7 +40,7 @@ class Source:
         first = "".join(f"first {step}; then " for step in steps)
         return (
             f"{first}download {what}: `{download_command(checkpoint, parts, revision)}` where there is a network. "
-            "After that the run works offline, too; for another machine, add `--local-dir FOLDER` to the download, copy "
+            "After that the run works offline; for another machine add `--local-dir FOLDER` to the download, copy "
             "FOLDER there and give model.checkpoint=FOLDER"
         )
 
