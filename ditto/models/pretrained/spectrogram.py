@@ -69,9 +69,10 @@ class SpectrogramLatents(MusicModel):
         )
         self.dtype = choose_dtype(precision, target)
         self.decoder_dtype = choose_dtype(decoder_precision, target)
-        self.network: Any = network.to(target, self.dtype)
-        self.vae: Any = vae.to(target, self.decoder_dtype)
-        self.vocoder: Any = vocoder.to(target, self.decoder_dtype)
+        # By nn.Module.to: that of diffusers' classes warns of a mixture of precisions that none of these asks for.
+        self.network: Any = nn.Module.to(network, target, self.dtype)
+        self.vae: Any = nn.Module.to(vae, target, self.decoder_dtype)
+        self.vocoder: Any = nn.Module.to(vocoder, target, self.decoder_dtype)
         self.text = text.to(target)
         self.clip = self._clip(seconds)
         self.frame_multiple = self.clip.stride
