@@ -30,6 +30,8 @@ class Source:
 
     def how_to_get(self, checkpoint: str, parts: Sequence[str], revision: str | None = None) -> str:
         """What to download, how large, under which licence, with which command, and where to put it."""
+        if not checkpoint:
+            return "give a folder that a pipeline of diffusers was saved to, or the id of one on the Hugging Face hub"
         page = f"https://huggingface.co/{checkpoint}"
         if checkpoint == self.hub:
             what = f"{checkpoint}, {self.gib:.1f} GiB, licence {self.licence}"
@@ -51,9 +53,9 @@ def allowed(parts: Sequence[str]) -> list[str]:
 
 
 def download_command(checkpoint: str, parts: Sequence[str], revision: str | None = None) -> str:
-    """What downloads exactly these parts by hand, in one line."""
+    """What downloads these parts (none named: all of them) by hand, in one line."""
     words = ["hf download", checkpoint]
     words += ["--revision", revision] if revision else []
-    words += [f"--include '{pattern}'" for pattern in allowed(parts)]
+    words += [f"--include '{pattern}'" for pattern in allowed(parts)] if parts else []
     words += [f"--exclude '{pattern}'" for pattern in LEFT_OUT if pattern in ("*.bin", "*.fp16*")]
     return " ".join(words)
