@@ -95,11 +95,13 @@ def hifigan() -> Any:
         normalize_before=True,
     )
 
+    @torch.no_grad()
     def build() -> Any:
         vocoder = SpeechT5HifiGan(config).eval()
         for module in vocoder.modules():
             if isinstance(module, nn.Conv1d | nn.ConvTranspose1d):
                 nn.init.kaiming_normal_(module.weight)
+        vocoder.conv_post.weight.mul_(0.2)
         vocoder.mean.fill_(-0.1)
         vocoder.scale.fill_(0.2)
         return vocoder

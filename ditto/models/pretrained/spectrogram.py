@@ -3,12 +3,14 @@
     wave -> log-mel -> AutoencoderKL -> x_0        x_0 -> AutoencoderKL -> log-mel -> SpeechT5HifiGan -> wave
 
 Liu et al. 2023, "AudioLDM", Sec. 3; Chen et al. 2024, "MusicLDM"; Liu et al. 2024, "AudioLDM 2". Every call is
-differentiable. Legend: B clips, C channels of the latents, F frequency, T time; N samples. The checkpoints have time
-before frequency, [B, C, T, F] and log-mels [B, 1, T, F]; here it is [B, C, F, T] and [B, F, T] as everywhere in this
-project, and the adapter transposes. x_0 is the VAE's latent times its scaling factor.
+differentiable. Legend: B clips, C channels, F frequencies and T columns of x_0, M mel bins, A analysis frames, N
+samples; A = 4 T and N = 160 A. The checkpoints have time before frequency, [B, C, T, F] and [B, 1, A, M]; here it is
+[B, C, F, T] and [B, M, A] as everywhere in this project, and the adapter transposes. x_0 is the VAE's latent times its
+scaling factor.
 
-Log-mel: magnitudes of a 1024-sample Hann window every 160 samples at 16 kHz, 64 Slaney bands from 0 to 8000 Hz, natural
-logarithm clamped at 1e-5. The waves of the training set were scaled to a peak of 0.5; `encode_audio` scales nothing.
+Log-mel: magnitudes of a 1024-sample Hann window every 160 samples at 16 kHz, the wave mirrored at its ends, 64 Slaney
+bands from 0 to 8000 Hz, natural logarithm clamped at 1e-5. The training sets' waves were scaled to a peak of 0.5;
+`encode_audio` scales nothing.
 """
 
 from __future__ import annotations
@@ -61,12 +63,8 @@ class SpectrogramLatents(MusicModel):
     ) -> None:
         super().__init__()
         target = torch.device(device)
-        self.name, self.weights_hash, self.schedule, self.prediction_type = (
-            name,
-            weights_hash,
-            schedule,
-            prediction_type,
-        )
+        self.name, self.weights_hash = name, weights_hash
+        self.schedule, self.prediction_type = schedule, prediction_type
         self.dtype = choose_dtype(precision, target)
         self.decoder_dtype = choose_dtype(decoder_precision, target)
         # By nn.Module.to: that of diffusers' classes warns of a mixture of precisions that none of these asks for.
@@ -76,10 +74,10 @@ class SpectrogramLatents(MusicModel):
         self.text = text.to(target)
         self.clip = self._clip(seconds)
         self.frame_multiple = self.clip.stride
-        latent = self.vae.config.latent_channels, self.clip.mel_bins // self.clip.stride, self.clip.latent_frames
-        self.shape = latent
-        rate, bins = self.clip.sample_rate, self.clip.mel_bins
-        self.mel = LogMel(rate, WINDOW, self.clip.hop, bins, f_min=0.0).to(target)
+        rows = self.clip.mel_bins // self.clip.stride
+        self.shape = (self.vae.config.latent_channels, rows, self.clip.latent_frames)
+        rate, hop, bins = self.clip.sample_rate, self.clip.hop, self.clip.mel_bins
+        self.mel = LogMel(rate, WINDOW, hop, bins, f_min=0.0, pad_mode="reflect").to(target)
         if recompute:
             recompute_in_backward(self._blocks())
         self.freeze()
@@ -99,27 +97,23 @@ class SpectrogramLatents(MusicModel):
 
     def decode(self, x_0: Tensor) -> Tensor:
         z_BCTF = (x_0 / self.vae.config.scaling_factor).to(self.decoder_dtype).transpose(2, 3)
-        mel_B1TF = self.vae.decode(z_BCTF, return_dict=False)[0]
-        return mel_B1TF[:, 0].transpose(1, 2).to(x_0.dtype)
+        mel_B1AM = self.vae.decode(z_BCTF, return_dict=False)[0]
+        return mel_B1AM[:, 0].transpose(1, 2).to(x_0.dtype)
 
-    def vocode(self, mel_BFT: Tensor) -> Tensor:
-        """The generator's transposed convolutions make a few samples more than T * hop; they are cut off at the end."""
-        wave_BN = self.vocoder(mel_BFT.transpose(1, 2).to(self.decoder_dtype))
-        return wave_BN[:, : mel_BFT.shape[-1] * self.clip.hop].to(mel_BFT.dtype)
+    def vocode(self, mel_BMA: Tensor) -> Tensor:
+        """The generator's transposed convolutions make a few samples more than A * hop; they are cut off at the end."""
+        wave_BN = self.vocoder(mel_BMA.transpose(1, 2).to(self.decoder_dtype))
+        return wave_BN[:, : mel_BMA.shape[-1] * self.clip.hop].to(mel_BMA.dtype)
 
     def encode_audio(self, wave_BN: Tensor) -> Tensor:
         return self.encode_mel(self.mel(wave_BN))
 
-    def encode_mel(self, mel_BFT: Tensor) -> Tensor:
+    def encode_mel(self, mel_BMA: Tensor) -> Tensor:
         """The VAE's most likely latent: no noise is drawn."""
-        if mel_BFT.shape[-1] % self.frame_multiple:
-            raise UserError(
-                f"a clip of {mel_BFT.shape[-1]} frames does not fit model={self.name}: "
-                f"use a multiple of {self.frame_multiple} ({self.clip.latent_hop} samples)"
-            )
-        mel_B1TF = mel_BFT.to(self.decoder_dtype).transpose(1, 2)[:, None]
-        z_BCTF = self.vae.encode(mel_B1TF, return_dict=False)[0].mode()
-        return (z_BCTF * self.vae.config.scaling_factor).transpose(2, 3).to(mel_BFT.dtype)
+        self.check_frames(mel_BMA.shape[-1])
+        mel_B1AM = mel_BMA.to(self.decoder_dtype).transpose(1, 2)[:, None]
+        z_BCTF = self.vae.encode(mel_B1AM, return_dict=False)[0].mode()
+        return (z_BCTF * self.vae.config.scaling_factor).transpose(2, 3).to(mel_BMA.dtype)
 
     def _clip(self, seconds: float | None) -> ClipSpec:
         """hop from the vocoder, stride from the VAE, the native length from the network's sample_size."""
