@@ -36,8 +36,9 @@ def optimised_noise(path: Path, request: Request) -> Tensor:
         prompt, seed = missing[0]
         raise UserError(f"run={path} has no finished clip '{prompt}' with seed={seed}: ask for the run's own clips")
     x_T = _read(path / "x_T.safetensors")[[found[pair] for pair in pairs]]
-    if x_T.shape[-1] != control.clip.frames:
-        raise UserError(f"the clips of run={path} have {x_T.shape[-1]} frames: set frames={x_T.shape[-1]}")
+    if x_T.shape[-1] != control.clip.latent_frames:
+        frames = x_T.shape[-1] * control.clip.stride
+        raise UserError(f"the clips of run={path} have {frames} frames: set frames={frames}")
     return x_T
 
 

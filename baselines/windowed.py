@@ -31,6 +31,7 @@ class Windowed(MusicModel):
         self.model, self.window, self.hop, self.taper = model, window, hop, taper
         self.name, self.weights_hash, self.clip, self.shape = model.name, model.weights_hash, model.clip, model.shape
         self.schedule, self.dtype, self.x0_bound = model.schedule, model.dtype, model.x0_bound
+        self.frame_multiple = model.frame_multiple
         self.freeze()
 
     def denoise(self, x_t: Tensor, t: Tensor, condition: Condition) -> Tensor:
@@ -52,8 +53,11 @@ class Windowed(MusicModel):
     def decode(self, x_0: Tensor) -> Tensor:
         return self.model.decode(x_0)
 
-    def vocode(self, mel_BFT: Tensor) -> Tensor:
-        return self.model.vocode(mel_BFT)
+    def vocode(self, mel_BMA: Tensor) -> Tensor:
+        return self.model.vocode(mel_BMA)
+
+    def wave(self, x_0: Tensor) -> Tensor:
+        return self.model.wave(x_0)
 
     def encode_audio(self, wave_BN: Tensor) -> Tensor:
         return self.model.encode_audio(wave_BN)

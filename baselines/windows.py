@@ -20,7 +20,9 @@ from ditto.types import Generation, UserError
 
 @dataclass(frozen=True)
 class Windows:
-    """window_frames: of one window, the model's own length if None; overlap: of two neighbours, in [0, 1) of a window.
+    """window_frames: columns of x_T in one window, the model's own length if None.
+
+    overlap: of two neighbours, in [0, 1) of a window.
 
     The whole batch of windows is one network call, so memory grows with clips x windows.
     """
@@ -36,6 +38,6 @@ class Windows:
             raise UserError(f"overlap={self.overlap}: give a part of a window, 0 to less than 1 (0.5 is the default)")
 
     def __call__(self, request: Request) -> Generation:
-        window = self.window_frames or request.model.clip.frames
+        window = self.window_frames or request.model.clip.latent_frames
         hop = max(1, round(window * (1 - self.overlap)))
         return generate(replace(request, model=Windowed(request.model, window, hop, self.taper)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import sys
 from typing import Any
@@ -107,8 +108,8 @@ def _finish(run: RunDirectory, clips: list[ClipRequest]) -> None:
 
 def _check_space(job: Job, clips: int) -> None:
     """Refuse to start what cannot be stored: latents and sound per clip, twice while a run is being finished."""
-    channels, bins, _ = job.model.shape
-    needed = clips * (4 * 4 * channels * bins * job.frames + 6 * job.frames * job.model.clip.hop) + 2**20
+    latent, samples = math.prod(job.model.shape_of(job.frames)), job.frames * job.model.clip.hop
+    needed = clips * (4 * 4 * latent + 6 * samples) + 2**20
     folder = job.run.path
     free = shutil.disk_usage(folder).free
     if free < needed:

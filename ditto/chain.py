@@ -28,13 +28,13 @@ class Denoiser:
     def both(self) -> Condition:
         return self.condition.cat(self.null.expand(self.condition.batch_size))
 
-    def __call__(self, x_t: Tensor, t: int, guided: bool = True) -> Tensor:
+    def __call__(self, x_t: Tensor, t: int | float, guided: bool = True) -> Tensor:
         """ε̂ [B, C, F, T]; without guidance, or with w = 1, the conditional one alone: half of the work."""
         if not guided or self.scale == 1:
             return self.model.denoise(x_t, _times(t, x_t), self.condition)
         return self.mix(*self.pair(x_t, t))
 
-    def pair(self, x_t: Tensor, t: int) -> tuple[Tensor, Tensor]:
+    def pair(self, x_t: Tensor, t: int | float) -> tuple[Tensor, Tensor]:
         """ε(x, t, c) and ε(x, t, ∅)."""
         x_2B = torch.cat([x_t, x_t])
         eps, eps_null = self.model.denoise(x_2B, _times(t, x_2B), self.both).chunk(2)
@@ -44,8 +44,10 @@ class Denoiser:
         return self.scale * eps + (1 - self.scale) * eps_null
 
 
-def _times(t: int, x_t: Tensor) -> Tensor:
-    return torch.full((x_t.shape[0],), t, dtype=torch.int64, device=x_t.device)
+def _times(t: int | float, x_t: Tensor) -> Tensor:
+    """[B]: whole numbers as indices, positions on a continuous scale in float64 (close to pure noise ᾱ needs it)."""
+    dtype = torch.int64 if isinstance(t, int) else torch.float64
+    return torch.full((x_t.shape[0],), t, dtype=dtype, device=x_t.device)
 
 
 @dataclass(eq=False)

@@ -16,14 +16,15 @@ from ditto.build import build_model, pick_device
 from ditto.options import check_run_options
 from ditto.prompts import SOURCES, clip_requests
 from ditto.run_directory import NOT_IDENTITY, RunDirectory
-from ditto.types import ClipRequest
+from ditto.types import ClipRequest, UserError
 
 if TYPE_CHECKING:
     from ditto.models.base import MusicModel
 
 # Replaced in the identity by the clips they lead to: the same prompt from a file and from the command line is one run.
 _CLIP_OPTIONS = (*SOURCES, "prompts_n", "prompts_offset", "prompts_repeat", "default_prompt", "seed")
-_LEFT_OUT = (*NOT_IDENTITY, *_CLIP_OPTIONS, "tuned")  # tuned values stand where a method or a task reads them
+# Tuned values stand where a method or a task reads them; seconds became frames.
+_LEFT_OUT = (*NOT_IDENTITY, *_CLIP_OPTIONS, "tuned", "seconds")
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,23 @@ def prepare(cfg: DictConfig, device: str | None = None) -> Prepared:
     options = plain(cfg)
     clips = clip_requests(options)
     model = build_model(options["model"], options["device"], options["precision"])
+    length = {"frames": clip_frames(options, model), "seconds": None}
+    cfg, options = OmegaConf.merge(cfg, length), options | length  # type: ignore[assignment]
     run = RunDirectory(options["runs_dir"], identity(cfg, clips, model.weights_hash))
     return Prepared(run, options, clips, model)
+
+
+def clip_frames(options: Mapping[str, Any], model: MusicModel) -> int | None:
+    """The analysis frames that `frames` or `seconds` asks for; None for the model's own length."""
+    frames, seconds = options["frames"], options["seconds"]
+    if seconds is not None:
+        if frames is not None:
+            raise UserError(f"frames={frames} and seconds={seconds} are given: keep one of them")
+        frames = model.frames(seconds)
+        return None if frames == model.clip.frames else frames
+    if frames is not None:
+        model.check_frames(frames)
+    return frames
 
 
 def identity(cfg: DictConfig, clips: list[ClipRequest], weights_hash: str = "") -> dict[str, Any]:

@@ -85,8 +85,7 @@ def _kept(job: Job, clip_ids: Sequence[str], number: int) -> StateFile | None:
 
 
 def _noise(job: Job, seeds: list[int]) -> Tensor:
-    channels, bins, _ = job.model.shape
-    return noise(seeds, (channels, bins, job.frames), job.model.device, job.model.latent_dtype)
+    return noise(seeds, job.model.shape_of(job.frames), job.model.device, job.model.latent_dtype)
 
 
 @torch.no_grad()

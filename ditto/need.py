@@ -64,9 +64,7 @@ class Asked:
 
     def bound(self, clip: ClipRequest) -> tuple[Control, Tensor]:
         """Control and x_T [1, C, F, T] of one clip."""
-        channels, bins, _ = self.model.shape
-        shape = (channels, bins, self.frames)
-        x_T = noise([clip.seed], shape, self.model.device, self.model.latent_dtype)
+        x_T = noise([clip.seed], self.model.shape_of(self.frames), self.model.device, self.model.latent_dtype)
         return self.control.bind(self.model, [clip], self.frames), x_T
 
 

@@ -22,6 +22,7 @@ RUN_OPTIONS: dict[str, tuple[Any, int | None]] = {
     "prompts_repeat": (bool, None),
     "seed": (int, 0),
     "frames": (int | None, 1),
+    "seconds": (float | None, 0),
     "batch_size": (int | None, 1),
     "memory_gib": (float | None, 0),
     "save_every_s": (float | None, 0),

@@ -199,10 +199,9 @@ class DPMSolverPP2M(Sampler):
     multistep: ClassVar[bool] = True
 
     def levels(self, schedule: NoiseSchedule) -> list[Level]:
-        """As diffusers has it: the end of the chain counts as a node of the spacing, except for trailing."""
-        if self.spacing == "trailing":
-            return super().levels(schedule)
-        return schedule.levels(schedule.timesteps(self.steps + 1, self.spacing)[:-1])
+        """The last step lands on clean data, whatever the schedule's own end."""
+        levels = schedule.levels(schedule.solver_timesteps(self.steps, self.spacing))
+        return [*levels[:-1], levels[-1]._replace(alpha_bar_prev=1.0)]
 
     def step(
         self, levels: list[Level], i: int, x_t: Tensor, eps: Tensor, x0_hat: Tensor, x0_last: Tensor, seeds: Seeds

@@ -1,6 +1,6 @@
 """What models, samplers, controls and methods pass to each other.
 
-Legend for shape suffixes: B clips, C channels (1), F mel bins, T frames, L tokens, D features, N samples.
+Legend for shape suffixes: B clips, C channels, F frequencies of x_T, T frames, L tokens, D features, N samples.
 """
 
 from __future__ import annotations
@@ -28,16 +28,36 @@ class UndefinedTask(UserError):
 
 @dataclass(frozen=True)
 class ClipSpec:
-    """What a model generates: `frames` columns of `mel_bins` values, `hop` samples apart, at `sample_rate` Hz."""
+    """What a model generates, on two grids of time.
+
+    Sound is analysed in `frames` frames, `hop` samples apart, at `sample_rate` Hz: curves, chromagrams and spectra have
+    one value a frame. x_T and x_0 have one column every `stride` frames: 1 where the model works on the spectrogram
+    itself, more where it works on the latents of an autoencoder. mel_bins: of the model's log-mel, or of its pictures.
+    """
 
     sample_rate: int
     hop: int
     frames: int
     mel_bins: int
+    stride: int = 1
 
     @property
     def samples(self) -> int:
         return self.frames * self.hop
+
+    def window(self, at_22050: int = 2048) -> int:
+        """Samples of an analysis window of the given length at 22.05 kHz, see `analysis_window`."""
+        return analysis_window(self.sample_rate, at_22050)
+
+    @property
+    def latent_frames(self) -> int:
+        """T of x_T and x_0."""
+        return self.frames // self.stride
+
+    @property
+    def latent_hop(self) -> int:
+        """Samples between two columns of x_0."""
+        return self.hop * self.stride
 
     @property
     def seconds(self) -> float:
@@ -51,6 +71,18 @@ class ClipSpec:
     def frames_of(self, seconds: float) -> int:
         """The number of whole frames nearest to a duration."""
         return round(seconds * self.frame_rate)
+
+    def latent_frames_of(self, seconds: float) -> int:
+        """The number of whole columns of x_0 nearest to a duration."""
+        return round(seconds * self.frame_rate / self.stride)
+
+
+def analysis_window(sample_rate: int, at_22050: int = 2048) -> int:
+    """Samples at `sample_rate` of a window that is given at 22.05 kHz: 2048 (93 ms) is librosa's and the paper's.
+
+    At other rates the power of two nearest in duration: 2048 at 16 kHz (128 ms), 4096 at 44.1 kHz (93 ms).
+    """
+    return at_22050 if sample_rate == 22050 else 2 ** round(math.log2(at_22050 * sample_rate / 22050))
 
 
 @dataclass(frozen=True, eq=False)

@@ -90,7 +90,7 @@ def test_errors_say_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"ditto.training.train"):
         load(str(tmp_path))
     model = small()
-    with pytest.raises(UserError, match="multiple of 16"):
+    with pytest.raises(UserError, match="multiples of 16: set frames=48"):
         model.denoise(noise([0], (1, 160, 50)), torch.tensor([1]), model.encode([""]))
     with pytest.raises(UserError, match="bf16"):
         choose_dtype("fp8", torch.device("cpu"))

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import soundfile
+from omegaconf import OmegaConf
 from safetensors import safe_open
 from safetensors.torch import load_file
 
@@ -194,3 +195,29 @@ def test_retrained_weights_of_a_method_make_another_run(tmp_path):
         (tmp_path / "heads.safetensors").write_text(content)
         hashes.append(made("method=readout", f"method.weights={tmp_path}")["method_weights"]["heads.safetensors"])
     assert hashes[0] != hashes[1]
+
+
+def test_a_length_in_seconds_is_the_same_run_as_in_frames(go, capsys):
+    code, (first,) = go("method=text_only", "seconds=0.5")
+    assert code == 0
+    (sound,) = (first / "audio").glob("*.flac")
+    assert soundfile.info(sound).frames == 43 * 256
+    assert go("method=text_only", "frames=43")[1] == [first]
+    assert "already done" in capsys.readouterr().out
+    assert OmegaConf.load(first / "config.yaml").frames == 43
+    code, _ = go("method=text_only", "frames=43", "seconds=0.5")
+    assert code == 2
+    assert "keep one of them" in capsys.readouterr().err
+
+
+def test_the_models_own_length_in_seconds_changes_nothing(go):
+    code, plain = go("method=text_only")
+    assert code == 0
+    assert go("method=text_only", f"seconds={32 * 256 / 22050}")[1] == plain
+
+
+def test_a_length_that_the_model_cannot_make_is_refused(go, capsys):
+    code, paths = go("method=text_only", "+model.stride=4", "frames=34")
+    assert (code, paths) == (2, [])
+    assert "makes multiples of 4: set frames=32" in capsys.readouterr().err
+    assert go("method=text_only", "+model.stride=4", "frames=36")[0] == 0

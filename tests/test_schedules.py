@@ -2,10 +2,15 @@ from itertools import pairwise
 
 import pytest
 import torch
-from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler
+from diffusers import (
+    DDIMScheduler,
+    DDPMScheduler,
+    DPMSolverMultistepScheduler,
+    EDMDPMSolverMultistepScheduler,
+)
 
 from ditto.sampling import DPMSolverPP2M
-from ditto.schedules import diffusers_schedule
+from ditto.schedules import SigmaSchedule, diffusers_schedule, schedule_from
 from ditto.types import UserError
 
 STEPS = [1, 7, 10, 20, 50, 150, 250]
@@ -53,3 +58,46 @@ def test_mistakes_are_named():
         diffusers_schedule().timesteps(20, "backwards")
     with pytest.raises(UserError, match=r"sampler\.steps"):
         diffusers_schedule().timesteps(0)
+
+
+@pytest.mark.parametrize("steps", [7, 20, 50])
+def test_a_checkpoints_schedule_is_that_of_its_scheduler(steps):
+    """The configuration of the AudioLDM family: offset timesteps, and a last step that lands on ᾱ_0."""
+    published = {"beta_start": 0.0015, "beta_end": 0.0195, "beta_schedule": "scaled_linear", "steps_offset": 1}
+    theirs = DDIMScheduler(**published, set_alpha_to_one=False, clip_sample=False)
+    ours = schedule_from(theirs.config)
+    theirs.set_timesteps(steps)
+    assert ours.timesteps(steps) == theirs.timesteps.tolist()
+    levels = ours.levels(ours.timesteps(steps))
+    assert levels[-1].alpha_bar_prev == float(theirs.final_alpha_cumprod) < 1
+    assert levels[0].alpha_bar == float(theirs.alphas_cumprod[theirs.timesteps[0]])
+    assert DPMSolverPP2M(steps=steps).levels(ours)[-1].alpha_bar_prev == 1
+    with pytest.raises(UserError, match="zero SNR"):
+        schedule_from({**theirs.config, "rescale_betas_zero_snr": True})
+
+
+@pytest.mark.parametrize("steps", [5, 20, 100])
+def test_sigmas_are_those_of_diffusers(steps):
+    theirs = EDMDPMSolverMultistepScheduler(
+        sigma_min=0.3, sigma_max=500.0, sigma_data=1.0, sigma_schedule="exponential", prediction_type="v_prediction"
+    )
+    theirs.set_timesteps(steps)
+    ours = SigmaSchedule(0.3, 500.0)
+    timesteps = ours.timesteps(steps, "linspace")
+    levels = ours.levels(timesteps)
+    sigma = torch.tensor([((1 - level.alpha_bar) / level.alpha_bar) ** 0.5 for level in levels])
+    torch.testing.assert_close(sigma, theirs.sigmas[:-1], rtol=1e-4, atol=0)
+    angle = 2 / torch.pi * theirs.sigmas[:-1].double().atan()  # what CosineDPMSolverMultistepScheduler hands on
+    torch.testing.assert_close(torch.tensor(timesteps, dtype=torch.float64), angle, rtol=1e-5, atol=0)
+
+
+def test_a_continuous_chain_has_the_same_spacings():
+    schedule = SigmaSchedule(0.3, 500.0)
+    both, low, high = (schedule.timesteps(8, spacing) for spacing in ("linspace", "leading", "trailing"))
+    assert both[0] == high[0] > low[0]
+    assert both[-1] == low[-1] < high[-1]
+    assert all(a > b for chain in (both, low, high) for a, b in pairwise(chain))
+    signal, noise = schedule.signal_and_noise(torch.tensor(both), torch.zeros(8, 1, 2, 2, dtype=torch.float64))
+    torch.testing.assert_close(signal**2 + noise**2, torch.ones_like(signal))
+    with pytest.raises(UserError, match="1 or more steps"):
+        schedule.timesteps(0)

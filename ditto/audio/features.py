@@ -161,9 +161,9 @@ def mfcc_of(db_BMT: Tensor, n_mfcc: int = 20) -> Tensor:
     return (_dct_matrix(db_BMT.shape[1], n_mfcc, _like(db_BMT)) @ db_BMT)[:, 1:]
 
 
-def mfcc(wave_BN: Tensor, sample_rate: int, hop: int, n_mfcc: int = 20) -> Tensor:
+def mfcc(wave_BN: Tensor, sample_rate: int, hop: int, n_mfcc: int = 20, n_fft: int = 2048) -> Tensor:
     """`librosa.feature.mfcc` without the first coefficient (which is level), [B, N] -> [B, n_mfcc - 1, T]."""
-    return mfcc_of(mel_db(wave_BN, sample_rate, hop), n_mfcc)
+    return mfcc_of(mel_db(wave_BN, sample_rate, hop, n_fft), n_mfcc)
 
 
 def self_similarity(features_BDT: Tensor, eps: float = 1e-6) -> Tensor:

@@ -4,7 +4,10 @@ A control is configured first, then bound to a model and a list of clips (`bind`
 per clip). A new one is one file: `make_target`, `measure`, `distance` where mean squared error is not meant, and
 `rating` where the metric is not that distance.
 
-Legend: B clips, C channels, F mel bins, T frames, N samples.
+Times are given in seconds and bound to the model's own two grids (`ditto.types.ClipSpec`): analysis frames for what is
+heard, columns of x_0 for what is painted. The same where the model works on the spectrogram itself.
+
+Legend: B clips, C channels, F frequencies of x_0, T frames, N samples.
 """
 
 from __future__ import annotations
@@ -45,7 +48,7 @@ class Sound:
 
     @cached_property
     def wave_BN(self) -> Tensor:
-        return self.model.vocode(self.mel_BFT)
+        return self.model.wave(self.x_0)
 
 
 class Control(ABC):
@@ -135,8 +138,12 @@ class Control(ABC):
         return self.target[position].float().cpu().numpy(), y_hat.float().cpu().numpy()
 
     def times(self) -> Any:
-        """The centre of each frame in seconds, [T]."""
+        """The centre of each analysis frame in seconds, [A]."""
         return torch.arange(self.clip.frames).numpy() / self.clip.frame_rate
+
+    def latent_times(self) -> Any:
+        """The centre of each column of x_0 in seconds, [T]."""
+        return torch.arange(self.clip.latent_frames).numpy() * self.clip.latent_hop / self.clip.sample_rate
 
 
 def mean_squared_error(y_hat: Tensor, y: Tensor) -> Tensor:

@@ -68,7 +68,7 @@ class Intensity(Control):
         return savgol(db_BT, self.clip.frames_of(self.smoothing_s))
 
     def measure(self, sound: Sound) -> Tensor:
-        return self.smooth(rms_db(sound.wave_BN, self.clip.hop))
+        return self.smooth(rms_db(sound.wave_BN, self.clip.hop, self.clip.window()))
 
     def distance(self, y_hat: Tensor, y: Tensor) -> Tensor:
         y_hat, y = self._counted(y_hat), self._counted(y)

@@ -36,14 +36,14 @@ class Inversion(Control):
         return sound.x_0
 
     def score(self, sound: Sound) -> dict[str, Tensor]:
-        rate, hop = self.clip.sample_rate, self.clip.hop
-        difference = mel_db(sound.wave_BN, rate, hop) - mel_db(self.reference_BN.to(sound.wave_BN), rate, hop)
+        grid = self.clip.sample_rate, self.clip.hop, self.clip.window()
+        difference = mel_db(sound.wave_BN, *grid) - mel_db(self.reference_BN.to(sound.wave_BN), *grid)
         return super().score(sound) | {"reconstruction_db": difference.abs().mean((1, 2))}
 
     def plot(self, ax: Axes, position: int, x_0: Tensor, wave_BN: Tensor) -> None:
         """Mean over frequency of the recording and of the generated clip."""
         target, achieved = self._achieved(position, x_0, wave_BN)
-        ax.plot(self.times(), target.mean((0, 1)), color="black", linestyle="--", label="recording")
-        ax.plot(self.times(), achieved.mean((0, 1)), label="generated")
+        ax.plot(self.latent_times(), target.mean((0, 1)), color="black", linestyle="--", label="recording")
+        ax.plot(self.latent_times(), achieved.mean((0, 1)), label="generated")
         ax.set(xlabel="time (s)", ylabel="mean of x_0")
         ax.legend(loc="best", fontsize="small")

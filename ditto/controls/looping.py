@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from ditto.controls.painting import Painting, frames_within
+from ditto.controls.painting import Painting, columns_within
 from ditto.controls.stitch import close_loop, join
 
 
@@ -21,12 +21,12 @@ class Looping(Painting):
     overlap_s: float = 1.0
 
     def regions(self) -> list[tuple[slice, slice]]:
-        total = self.clip.frames
-        edge = frames_within(self, "overlap_s", self.overlap_s, (total - 1) // 2, "two edges must fit")
+        total = self.clip.latent_frames
+        edge = columns_within(self, "overlap_s", self.overlap_s, (total - 1) // 2, "two edges must fit")
         start, end = slice(0, edge), slice(total - edge, total)
         return [(start, end), (end, start)]
 
     def finish(self, x_0: Tensor, wave_BN: Tensor) -> Tensor:
         """The loop, [B, N] -> [B, 2 (N - overlap)]: the recording, then the way back to its start."""
-        overlap = self.clip.frames_of(self.overlap_s) * self.clip.hop
+        overlap = self.clip.latent_frames_of(self.overlap_s) * self.clip.latent_hop
         return close_loop(join(self.reference_BN.to(wave_BN), wave_BN, overlap), overlap)

@@ -32,7 +32,8 @@ NAMES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 class Melody(Control):
     """melody: `auto` (the shipped test tunes in turn), a MIDI file, or a recording of one voice; or a list of these.
 
-    smoothing_s: the chromagram is averaged over this long; n_fft: its window in samples.
+    smoothing_s: the chromagram is averaged over this long; n_fft: its window in samples at 22.05 kHz, and as long at
+    other rates.
     """
 
     melody: str | Sequence[str] = "auto"
@@ -58,8 +59,8 @@ class Melody(Control):
         return [tunes[request.index % len(tunes)] for request in self.clips]
 
     def measure(self, sound: Sound) -> Tensor:
-        window = self.clip.frames_of(self.smoothing_s)
-        share = chroma(sound.wave_BN, self.clip.sample_rate, self.clip.hop, self.n_fft, self.cutoff_hz, window)
+        clip, window = self.clip, self.clip.frames_of(self.smoothing_s)
+        share = chroma(sound.wave_BN, clip.sample_rate, clip.hop, clip.window(self.n_fft), self.cutoff_hz, window)
         return torch.log(share)
 
     def distance(self, y_hat: Tensor, y: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from typing import Self
 from torch import Tensor
 
 from ditto.controls.base import ControlError
-from ditto.controls.painting import Painting, frames_within
+from ditto.controls.painting import Painting, columns_within
 from ditto.controls.stitch import join
 
 
@@ -27,8 +27,8 @@ class Outpainting(Painting):
     length_s: float | None = None
 
     def regions(self) -> list[tuple[slice, slice]]:
-        total = self.clip.frames
-        overlap = frames_within(self, "overlap_s", self.overlap_s, total - 1, "the paper uses 1, 2 and 3")
+        total = self.clip.latent_frames
+        overlap = columns_within(self, "overlap_s", self.overlap_s, total - 1, "the paper uses 1, 2 and 3")
         return [(slice(0, overlap), slice(total - overlap, total))]
 
     def total_rounds(self) -> int:
@@ -61,4 +61,4 @@ class Outpainting(Painting):
 
     def _overlap(self) -> int:
         """Samples."""
-        return self.clip.frames_of(self.overlap_s) * self.clip.hop
+        return self.clip.latent_frames_of(self.overlap_s) * self.clip.latent_hop

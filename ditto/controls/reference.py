@@ -13,6 +13,7 @@ from ditto.controls.base import ControlError
 from ditto.types import ClipRequest, ClipSpec
 
 EXAMPLES = Path(__file__).parent.parent / "data" / "examples"
+EXAMPLES_S = 5.95  # just above what the short examples last
 AUDIO = (".wav", ".flac", ".ogg", ".mp3")
 
 
@@ -33,7 +34,12 @@ def reference_files(reference: str | Path | Sequence[str]) -> list[Path]:
 def reference_waves(
     reference: str | Path | Sequence[str], start_s: float, clip: ClipSpec, clips: list[ClipRequest]
 ) -> Tensor:
-    """One excerpt of a clip's length per clip, [B, N]; files are taken in turn by the clips' position in the run."""
+    """One excerpt of a clip's length per clip, [B, N]; files are taken in turn by the clips' position in the run.
+
+    `examples` are the long ones where a model's clips are longer than the short ones.
+    """
+    if reference == "examples" and clip.seconds > EXAMPLES_S:
+        reference = "long_examples"
     files = reference_files(reference)
     if not files:
         raise ControlError("the list of references is empty: give at least one audio file")

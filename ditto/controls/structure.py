@@ -38,7 +38,8 @@ class SelfSimilarity(Control):
 
     def similarity(self, wave_BN: Tensor) -> Tensor:
         """[B, N] -> [B, T, T]."""
-        return self.smooth(self_similarity(mfcc(wave_BN, self.clip.sample_rate, self.clip.hop, self.n_mfcc)))
+        clip = self.clip
+        return self.smooth(self_similarity(mfcc(wave_BN, clip.sample_rate, clip.hop, self.n_mfcc, clip.window())))
 
     def smooth(self, similarity_BTT: Tensor) -> Tensor:
         return savgol(similarity_BTT, self.clip.frames_of(self.smoothing_s), axes=(-1, -2))

@@ -56,6 +56,7 @@ class Embedded(MusicModel):
         self.network, self.vocoder, self.text, self.mel = network.to(dtype), vocoder, text, LogMel()
         self.register_buffer("mean_F", mean_F.float())
         self.register_buffer("sigma", sigma.float())
+        self.frame_multiple = network.time_multiple
         # Nothing in a log-mel lies below the clamp; the same distance above the mean bounds the other side.
         self.x0_bound = float(((self.mean_F - torch.tensor(FLOOR).log()) / self.sigma).max())
         self.freeze()
@@ -67,7 +68,7 @@ class Embedded(MusicModel):
 
     def denoise(self, x_t: Tensor, t: Tensor, condition: Condition, residuals: Residuals | None = None) -> Tensor:
         """As every model's; `residuals` of a control branch are added inside the network (baselines/controlnet.py)."""
-        self._check_length(x_t)
+        self.check_frames(x_t.shape[-1])
         signal, noise = self.schedule.signal_and_noise(t, x_t)
         c_skip, c_out = precondition(signal.square(), self.skip_scale)
         F = self.network(x_t.to(self.dtype), t, *self.text_inputs(condition), residuals)
@@ -98,13 +99,6 @@ class Embedded(MusicModel):
 
     def encode_mel(self, mel_BFT: Tensor) -> Tensor:
         return ((mel_BFT - self.mean_F[:, None]) / self.sigma)[:, None]
-
-    def _check_length(self, x_t: Tensor) -> None:
-        multiple = self.network.time_multiple
-        if x_t.shape[-1] % multiple:
-            raise UserError(
-                f"a clip of {x_t.shape[-1]} frames does not fit model={self.name}: use a multiple of {multiple}"
-            )
 
 
 def choose_dtype(precision: str, device: torch.device) -> torch.dtype:

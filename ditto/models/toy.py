@@ -2,7 +2,8 @@
 
 Denoiser: for data of unit variance the best linear estimate is ε̂ = √(1−ᾱ_t) x_t; a small convolutional network with
 time and text input is added to it, times √ᾱ_t so that x̂_0 stays bounded. Decoder: affine. Vocoder: one sinusoid per
-mel bin, its amplitude the mel amplitude; all smooth, so float64 finite differences hold through the whole chain.
+mel bin, its amplitude the mel amplitude; all smooth, so float64 finite differences hold through the whole chain. With
+`stride` above 1, x_0 has one column every so many frames, as behind an autoencoder: the decoder interpolates.
 """
 
 from __future__ import annotations
@@ -29,14 +30,21 @@ class Toy(MusicModel):
     name = "toy"
 
     def __init__(
-        self, frames: int = 32, width: int = 8, dtype: str = "float32", device: str = "cpu", seed: int = 0
+        self,
+        frames: int = 32,
+        width: int = 8,
+        dtype: str = "float32",
+        device: str = "cpu",
+        seed: int = 0,
+        stride: int = 1,
     ) -> None:
         super().__init__()
         if dtype not in DTYPES:
             raise UserError(f"unknown precision {dtype!r}: choose {', '.join(DTYPES)}")
         self.dtype = DTYPES[dtype]
-        self.clip = ClipSpec(sample_rate=22050, hop=256, frames=frames, mel_bins=16)
-        self.shape = (1, self.clip.mel_bins, frames)
+        self.clip = ClipSpec(sample_rate=22050, hop=256, frames=frames, mel_bins=16, stride=stride)
+        self.shape = (1, self.clip.mel_bins, self.clip.latent_frames)
+        self.frame_multiple = stride
         self.schedule = diffusers_schedule()
         self.x0_bound = 3.0
         random = torch.Generator().manual_seed(seed)
@@ -72,12 +80,15 @@ class Toy(MusicModel):
         return [self.hidden]
 
     def decode(self, x_0: Tensor) -> Tensor:
-        return LOG_MEL_MEAN + LOG_MEL_SCALE * x_0[:, 0]
+        mel_BMA = LOG_MEL_MEAN + LOG_MEL_SCALE * x_0[:, 0]
+        if self.clip.stride == 1:
+            return mel_BMA
+        return F.interpolate(mel_BMA, scale_factor=self.clip.stride, mode="linear", align_corners=False)
 
-    def vocode(self, mel_BFT: Tensor) -> Tensor:
-        samples = mel_BFT.shape[-1] * self.clip.hop
-        amplitude_BFN = F.interpolate(mel_BFT.exp(), size=samples, mode="linear", align_corners=False)
-        return torch.tanh((amplitude_BFN * self._phase(samples, mel_BFT).sin()).sum(1))
+    def vocode(self, mel_BMA: Tensor) -> Tensor:
+        samples = mel_BMA.shape[-1] * self.clip.hop
+        amplitude_BMN = F.interpolate(mel_BMA.exp(), size=samples, mode="linear", align_corners=False)
+        return torch.tanh((amplitude_BMN * self._phase(samples, mel_BMA).sin()).sum(1))
 
     def encode_audio(self, wave_BN: Tensor) -> Tensor:
         """Each partial brought down to 0 Hz, smoothed over 8 frames: the inverse of `wave` where x_0 changes slowly."""
@@ -93,8 +104,9 @@ class Toy(MusicModel):
         amplitude = torch.stack(smooth).square().sum(0).sqrt().view(*parts[0].shape[:2], -1)
         return self.encode_mel(amplitude.clamp_min(1e-5).log())
 
-    def encode_mel(self, mel_BFT: Tensor) -> Tensor:
-        return ((mel_BFT - LOG_MEL_MEAN) / LOG_MEL_SCALE)[:, None]
+    def encode_mel(self, mel_BMA: Tensor) -> Tensor:
+        mel_BMT = mel_BMA if self.clip.stride == 1 else F.avg_pool1d(mel_BMA, self.clip.stride)
+        return ((mel_BMT - LOG_MEL_MEAN) / LOG_MEL_SCALE)[:, None]
 
     def _phase(self, samples: int, like: Tensor) -> Tensor:
         """Phase of every partial [F, N]; the partials start apart, so that they do not add up to a click."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 import librosa
 import numpy as np
 
-from ditto.types import UserError
+from ditto.types import UserError, analysis_window
 from eval.control import sound
 
 FLOOR = 1e-8  # of the mean square: -80 dB
@@ -35,7 +35,8 @@ def validate(wave_N: np.ndarray, rate: int, target_T: np.ndarray, from_s: float 
 def curve(wave_N: np.ndarray, rate: int, hop: int, smoothing_s: float = 1.0) -> np.ndarray:
     """Smoothed level of each frame in dB, [N] -> [T]."""
     wave_N = np.asarray(wave_N, dtype=np.float64)
-    rms = librosa.feature.rms(y=wave_N, frame_length=sound.N_FFT, hop_length=hop, pad_mode="constant", dtype=np.float64)
+    window = analysis_window(rate)
+    rms = librosa.feature.rms(y=wave_N, frame_length=window, hop_length=hop, pad_mode="constant", dtype=np.float64)
     level_T = 10 * np.log10(rms[0, : wave_N.size // hop] ** 2 + FLOOR)
     return sound.smooth(level_T, round(smoothing_s * rate / hop))
 

@@ -22,7 +22,7 @@ def joins(control: Control) -> Joins:
 @joins.register
 def _outpainting(control: Outpainting) -> Joins:
     """Each round fades in over the end of all that came before."""
-    overlap = control.clip.frames_of(control.overlap_s) * control.clip.hop
+    overlap = control.clip.latent_frames_of(control.overlap_s) * control.clip.latent_hop
     step = control.clip.samples - overlap
     return [(k * step, k * step + overlap) for k in range(1, control.total_rounds() + 1)]
 
@@ -30,7 +30,7 @@ def _outpainting(control: Outpainting) -> Joins:
 @joins.register
 def _inpainting(control: Inpainting) -> Joins:
     """Next to the gap, outside of it."""
-    first, end = (frame * control.clip.hop for frame in control.gap())
+    first, end = (column * control.clip.latent_hop for column in control.gap())
     fade = round(FADE_S * control.clip.sample_rate)
     return [(first - min(fade, first), first), (end, end + min(fade, control.clip.samples - end))]
 
@@ -38,11 +38,11 @@ def _inpainting(control: Inpainting) -> Joins:
 @joins.register
 def _looping(control: Looping) -> Joins:
     """At the loop's start, where its end fades in, and where the recording ends."""
-    overlap = control.clip.frames_of(control.overlap_s) * control.clip.hop
+    overlap = control.clip.latent_frames_of(control.overlap_s) * control.clip.latent_hop
     return [(0, overlap), (control.clip.samples - overlap, control.clip.samples)]
 
 
 @joins.register
 def _loop_free(control: LoopFree) -> Joins:
     """At the loop's start, where the second window fades in."""
-    return [(0, control.windows()[0].stop * control.clip.hop)]
+    return [(0, control.windows()[0].stop * control.clip.latent_hop)]

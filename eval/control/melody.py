@@ -19,7 +19,7 @@ import numpy as np
 from scipy.ndimage import uniform_filter1d
 from scipy.signal import butter, freqz
 
-from ditto.types import UserError
+from ditto.types import UserError, analysis_window
 from eval.control import pitch, sound
 
 SILENT = -1
@@ -40,6 +40,7 @@ def strongest_classes(
     wave_N: np.ndarray, rate: int, hop: int, smoothing_s: float = 0.1, n_fft: int = 2048, cutoff_hz: float = 261.6
 ) -> np.ndarray:
     """The pitch class with the most power in each frame, [N] -> [T]; -1 in silence."""
+    n_fft = analysis_window(rate, n_fft)
     b, a = butter(2, cutoff_hz, "highpass", fs=rate)
     _, gain_K = freqz(b, a, worN=np.fft.rfftfreq(n_fft, 1 / rate), fs=rate)
     power_KT = sound.power(wave_N, hop, n_fft) * np.abs(gain_K[:, None]) ** 2

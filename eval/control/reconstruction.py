@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ditto.types import UserError
+from ditto.types import UserError, analysis_window
 from eval.control import sound
 
 Regions = Sequence[tuple[slice, slice]]
@@ -56,7 +56,8 @@ def evaluate(
 ) -> dict[str, float]:
     """Both metrics under the names that the task's own metrics have."""
     validate(wave_N, reference_N, rate, hop, regions)
-    pair = sound.power(wave_N, hop), sound.power(reference_N, hop)
+    window = analysis_window(rate)
+    pair = sound.power(wave_N, hop, window), sound.power(reference_N, hop, window)
     return {f"{name}_mel_mse": mel_mse(*pair, rate, regions), db_name: difference_db(*pair, rate, regions)}
 
 

@@ -70,7 +70,7 @@ def _structure(control: SelfSimilarity, position: int, heard: Heard) -> Scores:
 @scores.register
 def _painting(control: Painting, position: int, heard: Heard) -> Scores:
     reference_N = control.reference_BN[position].numpy()
-    regions = control.regions()
+    regions = control.frame_regions()
     given = reconstruction.evaluate(heard.own_N, reference_N, heard.rate, control.clip.hop, regions)
     return given | _seams(control, position, heard)
 
@@ -84,8 +84,7 @@ def _outpainting(control: Outpainting, position: int, heard: Heard) -> Scores:
 
 @scores.register
 def _loop_free(control: LoopFree, position: int, heard: Heard) -> Scores:
-    first, second = control.windows()
-    windows = [(first, second)]
+    windows = [control.frame_windows()]
     alike = reconstruction.evaluate(heard.own_N, heard.own_N, heard.rate, control.clip.hop, windows)
     return alike | _seams(control, position, heard)
 
