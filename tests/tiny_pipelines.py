@@ -123,7 +123,7 @@ def ddim() -> Any:
     )
 
 
-def film_unet() -> Any:
+def film_unet(width: int = 8) -> Any:
     """UNet2DConditionModel as MusicLDM and AudioLDM have it: class labels, concatenated, and nothing to attend to."""
     from diffusers import UNet2DConditionModel
 
@@ -132,11 +132,11 @@ def film_unet() -> Any:
             sample_size=COLUMNS,
             in_channels=LATENTS,
             out_channels=LATENTS,
-            block_out_channels=(8, 16),
+            block_out_channels=(width, 2 * width),
             layers_per_block=1,
             down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
             up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
-            cross_attention_dim=(8, 16),
+            cross_attention_dim=(width, 2 * width),
             attention_head_dim=2,
             norm_num_groups=4,
             class_embed_type="simple_projection",
