@@ -59,7 +59,7 @@ def spread(module: nn.Module) -> Any:
     """Larger weights than transformers draws, by which two prompts have all but the same vector."""
     for name, weight in module.named_parameters():
         if weight.dim() > 1 and not name.startswith("audio"):
-            nn.init.normal_(weight, std=0.4)
+            nn.init.normal_(weight, std=0.8)
     return module
 
 
