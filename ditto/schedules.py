@@ -51,7 +51,9 @@ class NoiseSchedule(ABC):
 
     def levels(self, timesteps: Sequence[int | float]) -> list[Level]:
         """The chain over these timesteps; each step lands on the next one, the last on `final_alpha_bar`."""
-        alpha_bars = [*self.alpha_bar(torch.tensor(timesteps)).tolist(), self.final_alpha_bar]
+        # Positions in float64, as the network gets them: near pure noise float32 would put ᾱ off by 5e-5 of itself.
+        t = torch.tensor(timesteps, dtype=torch.int64 if isinstance(timesteps[0], int) else torch.float64)
+        alpha_bars = [*self.alpha_bar(t).tolist(), self.final_alpha_bar]
         return [Level(t, alpha_bars[i], alpha_bars[i + 1]) for i, t in enumerate(timesteps)]
 
     def signal_and_noise(self, t_B: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
