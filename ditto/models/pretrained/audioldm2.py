@@ -19,7 +19,7 @@ from ditto.models.pretrained.checkpoint import (
     read_index,
     weights_hash,
 )
-from ditto.models.pretrained.random_parts import Size, read_size, seeded, size_hash
+from ditto.models.pretrained.random_parts import Size, random_hifigan, read_size, seeded, size_hash
 from ditto.models.pretrained.random_prompts import RandomPrompts
 from ditto.models.pretrained.source import Source
 from ditto.models.pretrained.spectrogram import SpectrogramLatents
@@ -121,10 +121,9 @@ def random_weights(
 
 
 def _parts(size: Size) -> tuple[nn.Module, nn.Module, nn.Module]:
-    """The networks of a size, with the initial weights of their libraries."""
+    """The networks of a size."""
     from diffusers.models import AutoencoderKL
     from diffusers.pipelines.audioldm2 import AudioLDM2UNet2DConditionModel
-    from transformers import SpeechT5HifiGan, SpeechT5HifiGanConfig
 
     network = AudioLDM2UNet2DConditionModel(**size["network"])
-    return network, AutoencoderKL(**size["vae"]), SpeechT5HifiGan(SpeechT5HifiGanConfig(**size["vocoder"]))
+    return network, AutoencoderKL(**size["vae"]), random_hifigan(size["vocoder"])

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ditto.models.pretrained.checkpoint import fetch, load_part, read_config, weights_hash
 from ditto.models.pretrained.clap_text import load_clap_text
-from ditto.models.pretrained.random_parts import Size, read_size, seeded, size_hash
+from ditto.models.pretrained.random_parts import Size, random_hifigan, read_size, seeded, size_hash
 from ditto.models.pretrained.random_prompts import RandomPrompts
 from ditto.models.pretrained.source import Source
 from ditto.models.pretrained.spectrogram import SpectrogramLatents
@@ -101,9 +101,8 @@ def random_weights(
 
 
 def _parts(size: Size) -> tuple[nn.Module, nn.Module, nn.Module]:
-    """The networks of a size, with the initial weights of their libraries."""
+    """The networks of a size."""
     from diffusers import AutoencoderKL, UNet2DConditionModel
-    from transformers import SpeechT5HifiGan, SpeechT5HifiGanConfig
 
     network = UNet2DConditionModel(**size["network"])
-    return network, AutoencoderKL(**size["vae"]), SpeechT5HifiGan(SpeechT5HifiGanConfig(**size["vocoder"]))
+    return network, AutoencoderKL(**size["vae"]), random_hifigan(size["vocoder"])

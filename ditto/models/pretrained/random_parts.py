@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+from torch import nn
 
 from ditto.types import UserError
 
@@ -37,6 +38,17 @@ def seeded(build: Callable[[], Part], seed: int = 0) -> Part:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return build()
+
+
+def random_hifigan(config: Mapping[str, Any]) -> nn.Module:
+    """SpeechT5HifiGan with PyTorch's own draw of weights: transformers' are so small (0.01) that the wave is silent."""
+    from transformers import SpeechT5HifiGan, SpeechT5HifiGanConfig
+
+    vocoder = SpeechT5HifiGan(SpeechT5HifiGanConfig(**config))
+    for module in vocoder.modules():
+        if isinstance(module, nn.Conv1d | nn.ConvTranspose1d):
+            module.reset_parameters()
+    return vocoder
 
 
 def size_hash(size: Size) -> str:
