@@ -73,7 +73,7 @@ class Case:
         """Make the clips once."""
         clips, model = control.clips, self.model
         seeds = [clip.seed for clip in clips]
-        x_T = noise(seeds, (*model.shape[:2], self._frames), model.device, model.latent_dtype)
+        x_T = noise(seeds, model.shape_of(self._frames), model.device, model.latent_dtype)
         sampler = build(self.options["sampler"], "sampler")
         prompts = [clip.prompt for clip in clips]
         return method(Request(model, sampler, control, prompts, x_T, seeds, progress=False))
