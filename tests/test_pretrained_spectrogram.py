@@ -70,13 +70,13 @@ def test_the_grids_follow_from_the_networks(model) -> None:
 def test_finite_differences_through_chain_vae_and_vocoder(recompute: bool) -> None:
     model = small("float64", recompute=recompute)
     x_T = noise(SEEDS, model.shape, dtype=torch.float64)
-    directional_check(chain(model, Checkpoint(), steps=3), x_T, rtol=1e-5)
+    directional_check(chain(model, Checkpoint(), steps=3), x_T, step=1e-6)  # few kinks of leaky ReLUs within a step
 
 
 def test_finite_differences_of_the_way_back() -> None:
     model = small("float64")
     wave_BN = 0.1 * noise(SEEDS, (8 * model.clip.hop,), dtype=torch.float64)
-    directional_check(lambda wave: model.encode_audio(wave).square(), wave_BN, rtol=1e-4)
+    directional_check(lambda wave: model.encode_audio(wave).square(), wave_BN, step=1e-6, rtol=1e-4)
 
 
 def test_memory_policies_and_recomputation_give_the_same_gradient(model) -> None:

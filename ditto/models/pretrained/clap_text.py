@@ -11,7 +11,7 @@ AudioLDMPipeline after its text encoder. Legend: B prompts, D = 512.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -32,7 +32,7 @@ class ClapText(nn.Module):
 
     def __init__(self, clap: nn.Module, tokenizer: Any) -> None:
         super().__init__()
-        self.clap: Any = clap.float().eval().requires_grad_(False)
+        self.clap = cast(Any, clap).float().eval().requires_grad_(False)
         self.tokenizer = tokenizer
         positions = self.clap.config.max_position_embeddings - self.clap.config.pad_token_id - 1
         self.longest = min(tokenizer.model_max_length, positions)
@@ -60,5 +60,5 @@ def load_clap_text(folder: Path, encoder: str = "text_encoder", tokenizer: str =
     """From the named parts of a checkpoint: a ClapModel or a ClapTextModelWithProjection."""
     from transformers import ClapTextModelWithProjection
 
-    clap = load_part(ClapTextModelWithProjection, folder, encoder, unused=NOT_TEXT)
+    clap = cast(Any, load_part(ClapTextModelWithProjection, folder, encoder, unused=NOT_TEXT))
     return ClapText(clap, load_tokenizer(folder, tokenizer, clap.config.vocab_size))

@@ -11,7 +11,9 @@ is that of diffusers' MusicLDMPipeline with its DDIMScheduler (tests/test_pretra
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from typing import Any
+
+from torch import Tensor
 
 from ditto.models.pretrained.checkpoint import fetch, load_part, read_config, weights_hash
 from ditto.models.pretrained.clap_text import load_clap_text
@@ -100,7 +102,7 @@ def random_weights(
     )
 
 
-def _parts(size: Size) -> tuple[nn.Module, nn.Module, nn.Module]:
+def _parts(size: Size) -> tuple[Any, Any, Any]:
     """The networks of a size."""
     from diffusers import AutoencoderKL, UNet2DConditionModel
 

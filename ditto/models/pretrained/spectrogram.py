@@ -67,10 +67,8 @@ class SpectrogramLatents(MusicModel):
         self.schedule, self.prediction_type = schedule, prediction_type
         self.dtype = choose_dtype(precision, target)
         self.decoder_dtype = choose_dtype(decoder_precision, target)
-        # By nn.Module.to: that of diffusers' classes warns of a mixture of precisions that none of these asks for.
-        self.network: Any = nn.Module.to(network, target, self.dtype)
-        self.vae: Any = nn.Module.to(vae, target, self.decoder_dtype)
-        self.vocoder: Any = nn.Module.to(vocoder, target, self.decoder_dtype)
+        self.network = _placed(network, target, self.dtype)
+        self.vae, self.vocoder = (_placed(part, target, self.decoder_dtype) for part in (vae, vocoder))
         self.text = text.to(target)
         self.clip = self._clip(seconds)
         self.frame_multiple = self.clip.stride
@@ -131,3 +129,8 @@ class SpectrogramLatents(MusicModel):
             yield part.mid_block
             yield from part.up_blocks
         yield from self.vocoder.resblocks
+
+
+def _placed(part: nn.Module, device: torch.device, dtype: torch.dtype) -> Any:
+    """By nn.Module.to: that of diffusers' classes warns of a mixture of precisions that none of these asks for."""
+    return nn.Module.to(part, device, dtype)
