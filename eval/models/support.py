@@ -1,6 +1,6 @@
 """Which method does which task on which model: `python -m eval.models.support` writes <results>/models_support.csv.
 
-Every combination is run once, for real, on the model with its networks made tiny (random weights; the true layout, rates
+Every combination is run once, for real, on the model with its networks made tiny (random weights; true layout, rates
 and code). T and K are small: it says that a combination works, not how well. Outcomes: ok (a finite clip), undefined
 (the method has no meaning for the task, by its own word), needs (something is not there, such as trained weights; the
 reason is the error's own), failed.

@@ -10,7 +10,8 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -112,9 +113,10 @@ def load_part(cls: type, folder: Path, part: str, unused: Sequence[str] = ()) ->
     dtype = "dtype" if issubclass(cls, PreTrainedModel) else "torch_dtype"
     options = {dtype: torch.float32} | ({} if issubclass(cls, PreTrainedModel) else {"low_cpu_mem_usage": False})
     try:
-        module, found = cast(Any, cls).from_pretrained(
-            str(folder / part), local_files_only=True, use_safetensors=True, output_loading_info=True, **options
-        )
+        with _quiet():
+            module, found = cast(Any, cls).from_pretrained(
+                str(folder / part), local_files_only=True, use_safetensors=True, output_loading_info=True, **options
+            )
     except Exception as error:  # a damaged file ends in errors of several libraries
         raise UserError(f"{folder / part} cannot be loaded as {cls.__name__}: {_first_line(error)}") from error
     wrong = {kind: _named(found.get(f"{kind}_keys", ())) for kind in ("missing", "mismatched", "unexpected")}
@@ -146,6 +148,22 @@ def load_tokenizer(folder: Path, part: str, vocabulary: int | None = None) -> An
             "vocab.json and merges.txt); download the part again"
         )
     return tokenizer
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No progress bars and no report of weights from transformers: what is wrong is told by `load_part`."""
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
 
 
 def _snapshot(checkpoint: str, source: Source, parts: Sequence[str], revision: str | None) -> Path:
