@@ -22,6 +22,7 @@ from ditto.models.pretrained.checkpoint import (
 )
 from ditto.models.pretrained.source import Source
 from ditto.types import NoSpace, UserError
+from tests.hub_server import serve
 
 SOURCE = Source("Tiny Song", "somebody/tiny-song", 1.5, "CC-BY-NC-SA-4.0")
 PARTS = ("vae", "text", "tokenizer", "scheduler")
@@ -81,6 +82,44 @@ def test_a_folder_is_taken_as_it_is(folder):
 def test_a_cached_snapshot_works_offline(folder, cache):
     snapshot = _cached(folder, cache)
     assert fetch("somebody/tiny-song", SOURCE, PARTS) == snapshot
+
+
+@pytest.fixture
+def hub(folder, cache, monkeypatch):
+    """A hub on this machine with the checkpoint, pickles and half precision included; (address, what was loaded)."""
+    for name in ("vae/diffusion_pytorch_model.bin", "vae/diffusion_pytorch_model.fp16.safetensors", "audio/x.json"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(b"{}")
+    with serve("somebody/tiny-song", folder) as (address, loaded):
+        monkeypatch.setattr(constants, "ENDPOINT", address)
+        monkeypatch.setattr(
+            constants, "HUGGINGFACE_CO_URL_TEMPLATE", f"{address}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+        )
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        yield address, loaded
+
+
+def test_the_first_use_downloads_what_is_needed_once(hub, folder, monkeypatch):
+    snapshot = fetch("somebody/tiny-song", SOURCE, PARTS)
+    got = {str(path.relative_to(snapshot)) for path in snapshot.rglob("*") if path.is_file()}
+    assert got == set(hub[1])
+    assert not [name for name in got if name.endswith(".bin") or "fp16" in name or name.startswith("audio")]
+    assert weights_hash(snapshot, PARTS) == weights_hash(folder, PARTS)
+    number = len(hub[1])
+    assert fetch("somebody/tiny-song", SOURCE, PARTS) == snapshot
+    assert len(hub[1]) == number, "what is there is not loaded again"
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert fetch("somebody/tiny-song", SOURCE, PARTS) == snapshot
+
+
+def test_the_hub_does_not_have_it(hub):
+    with pytest.raises(UserError, match="the hub has no model nobody/nothing"):
+        fetch("nobody/nothing", SOURCE, PARTS)
+
+
+def test_the_model_on_the_hub_lacks_a_part(hub):
+    with pytest.raises(UserError, match="is not whole: nothing of unet"):
+        fetch("somebody/tiny-song", SOURCE, (*PARTS, "unet"))
 
 
 def test_half_a_cached_snapshot_is_told(folder, cache):
