@@ -3,22 +3,20 @@
 The layers of self-attention, of attention to GPT-2's eight generated states and of attention to T5's tokens alternate;
 the prompts are made in audioldm2_text.py, everything around the U-Net in spectrogram.py. For checkpoints of music and
 sound: those that speak (a VITS encoder and a transcription in the place of T5) are refused.
+
+With `sampler=ddim sampler.spacing=leading sampler.dynamic_threshold=null` and guidance over the whole chain, the chain
+is that of diffusers' AudioLDM2Pipeline with its DDIMScheduler (tests/test_pretrained_audioldm2.py).
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from ditto.models.pretrained.audioldm2_text import load_audioldm2_text
-from ditto.models.pretrained.checkpoint import (
-    fetch,
-    load_part,
-    read_config,
-    read_index,
-    weights_hash,
-)
+from ditto.models.pretrained.checkpoint import fetch, load_part, read_config, read_index, weights_hash
 from ditto.models.pretrained.random_parts import Size, random_hifigan, read_size, seeded, size_hash
 from ditto.models.pretrained.random_prompts import RandomPrompts
 from ditto.models.pretrained.source import Source
@@ -120,7 +118,7 @@ def random_weights(
     )
 
 
-def _parts(size: Size) -> tuple[nn.Module, nn.Module, nn.Module]:
+def _parts(size: Size) -> tuple[Any, Any, Any]:
     """The networks of a size."""
     from diffusers.models import AutoencoderKL
     from diffusers.pipelines.audioldm2 import AudioLDM2UNet2DConditionModel

@@ -49,7 +49,8 @@ class AudioLDM2Text(nn.Module):
         self.t5: Any = t5
         self.projection: Any = projection
         self.gpt2: Any = gpt2
-        self.longest = min(t5_tokenizer.model_max_length, self.gpt2.config.n_positions - SPECIAL - states)
+        config: Any = gpt2.config
+        self.longest = min(t5_tokenizer.model_max_length, config.n_positions - SPECIAL - states)
         self._known: dict[str, Condition] = {}
         self.eval().requires_grad_(False)
 
