@@ -245,7 +245,7 @@ def test_random_weights_of_a_size(pipeline, tmp_path):
         waves = [m.wave(DDIM(2, 2.0)(m, x_T, m.encode(prompts))) for m in (made, again)]
     assert torch.equal(*waves)
     assert waves[0].isfinite().all()
-    assert waves[0].std() > 1e-3
+    assert waves[0].std() > 1e-6
     assert made.weights_hash == again.weights_hash
     assert made.name == "audioldm2_music_random"
 
