@@ -81,7 +81,7 @@ class Readout:
 
 
 def readout_loss(
-    model: MusicModel, heads: ReadoutHeads, control: Control, x_t: Tensor, t: int, condition: Condition
+    model: MusicModel, heads: ReadoutHeads, control: Control, x_t: Tensor, t: int | float, condition: Condition
 ) -> Tensor:
     """L(ŷ_t, y) per clip: [B, C, F, T] and the model's timestep in 0..999 -> [B]."""
     t_B = torch.full((len(x_t),), t, dtype=torch.int64, device=x_t.device)
@@ -90,7 +90,7 @@ def readout_loss(
 
 
 def loss_and_gradient(
-    model: MusicModel, heads: ReadoutHeads, control: Control, x_t: Tensor, t: int, condition: Condition
+    model: MusicModel, heads: ReadoutHeads, control: Control, x_t: Tensor, t: int | float, condition: Condition
 ) -> tuple[Tensor, Tensor]:
     """The loss [B] and each clip's own gradient [B, C, F, T]."""
     with torch.enable_grad():

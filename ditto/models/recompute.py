@@ -19,7 +19,7 @@ from torch.utils.checkpoint import checkpoint
 def recompute_in_backward(modules: Iterable[nn.Module]) -> None:
     """Make each module keep only its inputs where gradients are recorded. Its randomness is not replayed: freeze it."""
     for module in modules:
-        module.forward = partial(_recomputed, module.forward)  # type: ignore[method-assign]
+        module.forward = partial(_recomputed, module.forward)
 
 
 def _recomputed(forward: Any, *args: Any, **kwargs: Any) -> Any:
