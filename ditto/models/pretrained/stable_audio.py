@@ -66,7 +66,7 @@ class StableAudio(MusicModel):
         self,
         network: nn.Module,
         vae: nn.Module,
-        projection: nn.Module,
+        projection: Any,
         text: nn.Module,
         schedule: SigmaSchedule,
         *,

@@ -78,7 +78,7 @@ class _Cast(nn.Module):
         return x.to(self.dtype)
 
 
-def prepare(network: Any, dtype: torch.dtype) -> nn.Module:
+def prepare(network: Any, dtype: torch.dtype) -> Any:
     """The transformer in `dtype`, with this attention; its embedding of the time stays in float32 at least.
 
     In bf16 every t above 0.998 (σ > 318) would be 1, and Fourier features amplify what is lost below. diffusers casts
