@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
@@ -82,7 +83,7 @@ def _size_rows(model: MusicModel) -> list[Row]:
 
 
 def _flop_rows(parts: Pieces, steps: int) -> list[Row]:
-    def of(work: Callable[[Piece, object], object], piece: Piece) -> float:
+    def of(work: Callable[[Piece, Tensor], Tensor], piece: Piece) -> float:
         return flops(lambda: work(piece, parts.latent())) / GFLOP
 
     call, call_backward = of(forward, parts.call), of(backward, checkpointed(parts.call))

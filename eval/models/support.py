@@ -37,6 +37,7 @@ PROMPTS = ("a calm song", "a loud one")
 def run(options: Mapping[str, Any]) -> pd.DataFrame:
     """Try every combination, keep the table after every model and task, return it."""
     rows: list[dict[str, Any]] = []
+    made_at = commit()
     path = Path(options["results"]) / f"{options['name']}.csv"
     methods = {name: _composed(options, name) for name in options["methods"]}
     tasks = options["tasks"] or sorted(file.stem for file in (CONF / "task").glob("*.yaml"))
@@ -44,10 +45,10 @@ def run(options: Mapping[str, Any]) -> pd.DataFrame:
         for name, changed in options["models"].items():
             bar.set_description(name)
             model = _model(name, changed, options)
-            about = {"n": 1, "device": model.device.type, "commit": commit()}
+            about = {"n": 1, "device": model.device.type, "commit": made_at}
             for task in tasks:
                 for method, outcome, reason in _of_task(model, task, methods, options):
-                    about = {"n": 1, "device": model.device.type, "commit": commit()}
+                    about = {"n": 1, "device": model.device.type, "commit": made_at}
                     label = name.removesuffix("_random")
                     rows.append(
                         {"model": label, "task": task, "method": method, "outcome": outcome, "reason": reason} | about
