@@ -4,14 +4,16 @@ import importlib
 import json
 
 import pytest
+from huggingface_hub import constants
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from ditto.build import build
 from ditto.models.pretrained import families
-from ditto.run import CONF
+from ditto.run import CONF, main
 from ditto.types import UserError
 from tests import tiny_pipelines
+from tests.hub_server import serve
 
 
 def model_of(*overrides):
@@ -61,3 +63,22 @@ def test_a_folder_without_an_index_is_told(tmp_path):
 def test_a_hub_id_without_network_says_how_to_get_all_of_it():
     with pytest.raises(UserError, match=r"`hf download a/b --exclude '\*\.bin'"):
         model_of("model.checkpoint=a/b")
+
+
+def test_the_first_use_is_one_command(tmp_path, monkeypatch, capsys):
+    """From nothing to a controlled clip: the checkpoint is downloaded from a hub, which is one on this machine."""
+    monkeypatch.chdir(tmp_path)
+    tiny_pipelines.musicldm().save_pretrained(tmp_path / "tiny")
+    few = ["task=intensity", "task.steps=1", "sampler.steps=2", "seconds=2", "device=cpu", "pictures=false"]
+    command = ["model=musicldm", "model.checkpoint=somebody/tiny", "logger=none", "progress=false", *few]
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    assert main(command) == 2
+    assert "hf download somebody/tiny --include" in capsys.readouterr().err
+    with serve("somebody/tiny", tmp_path / "tiny") as (address, loaded):
+        monkeypatch.setattr(constants, "ENDPOINT", address)
+        template = f"{address}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        assert main(command) == 0
+    assert "unet/diffusion_pytorch_model.safetensors" in loaded
+    assert list((tmp_path / "runs").rglob("*.flac"))
