@@ -1,4 +1,7 @@
-"""The embedders behind one protocol: a tiny random ClapModel, a stub of frechet_audio_distance, and what is missing."""
+"""The embedders behind one protocol: a tiny random ClapModel, a stub of frechet_audio_distance, and what is missing.
+
+The real frechet_audio_distance: tests/test_eval_judges.py.
+"""
 
 import sys
 import types
@@ -33,6 +36,8 @@ def clips():
 
 
 def chosen(name, *overrides):
+    """The configuration of an embedder, in this process: in the judges' own, tests/test_eval_judges.py."""
+    overrides = [*overrides, "evaluator.embedding.python=null"] if name in PACKAGED else overrides
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose("evaluate", [f"evaluator/embedding={name}", *overrides])
     return OmegaConf.to_container(cfg.evaluator.embedding, resolve=True)
@@ -167,7 +172,7 @@ def test_other_settings_or_weights_are_another_cache(checkpoint):
 
 
 def test_packaged_windows_go_in_alone(package):
-    embedder = Packaged("pann", 16_000, 2048, "w", window_seconds=2.0, hop_seconds=1.0)
+    embedder = Packaged("pann", 16_000, 2048, "w", window_seconds=2.0, hop_seconds=1.0, python=None)
     long = np.concatenate([np.zeros(16_000), wave(1, 2.0, 16_000)]).astype(np.float32)
     values = embedder(long, 16_000)  # a PANN embedding comes flat
     assert values.shape == (2, 2048)
@@ -217,7 +222,7 @@ def test_missing_weights_are_named(name, file, package, tmp_path):
 
     package.setattr(Package, "__init__", offline)
     with pytest.raises(UserError, match=rf"no route to host.*{file}.*{tmp_path.name}"):
-        build(chosen(name, f"+evaluator.embedding.checkpoints={tmp_path}"), name)
+        build(chosen(name, f"evaluator.embedding.checkpoints={tmp_path}"), name)
     assert torch.is_grad_enabled()
 
 

@@ -1,4 +1,4 @@
-"""The CLAP adapters: a tiny random ClapModel, a stub of laion_clap, and the traps they fence off."""
+"""The CLAP adapters: a tiny random ClapModel, a stub of laion_clap (tests/test_eval_judges.py has the real one)."""
 
 import hashlib
 import sys
@@ -16,6 +16,7 @@ from ditto.run import CONF
 from ditto.types import UserError
 from eval.text import laion, windows
 from eval.text.clap import ClapJudge
+from eval.text.vocabulary import check_tokenizer
 
 WORDS = ["<s>", "<pad>", "</s>", "<unk>", "a", "jazz", "rock", "happy", "sad", "song"]
 PROMPTS = ["a happy jazz song", "a sad rock song", "jazz"]
@@ -112,7 +113,7 @@ def test_checkpoint_errors(folder, tmp_path):
     with pytest.raises(UserError, match=r"tokenizer|checkpoint"):
         ClapJudge(str(tmp_path))
     with pytest.raises(UserError, match="knows 5 of 50265"):
-        laion.check_tokenizer(5, 50_265, "roberta-base")
+        check_tokenizer(5, 50_265, "roberta-base")
 
 
 def test_bad_clips_are_named(judge):
@@ -165,7 +166,6 @@ class StubModule:
         return self
 
     def get_text_embedding(self, x):
-        assert len(x) > 1, "the package fails on a single text"
         return np.stack([np.eye(512)[len(text)] + 0.1 for text in x])
 
     def get_audio_embedding_from_data(self, x):
@@ -184,7 +184,7 @@ def checkpoint(tmp_path, monkeypatch):
 
 def test_laion_clap(checkpoint):
     with torch.enable_grad():
-        judge = laion.LaionClapJudge(checkpoint, trust=True, cache=None)
+        judge = laion.LaionClapJudge(checkpoint, trust=True, cache=None, python=None)
         assert torch.is_grad_enabled()
     sounds = [("a", wave(0), 22_050), ("b", 2 * wave(1, 11.0), 22_050), ("c", wave(2, rate=48_000), 48_000)]
     scores = judge.scores(PROMPTS, sounds)
@@ -201,10 +201,10 @@ def test_laion_clap_errors(checkpoint, monkeypatch, tmp_path):
         laion.LaionClapJudge(str(tmp_path / "missing.pt"))
     monkeypatch.setattr(StubModule, "known", 5)
     with pytest.raises(UserError, match="knows 5 of 50265"):
-        laion.LaionClapJudge(checkpoint, trust=True)
+        laion.LaionClapJudge(checkpoint, trust=True, python=None)
     monkeypatch.setitem(sys.modules, "laion_clap", None)
     with pytest.raises(UserError, match=r"ditto-bench\[clap\]"):
-        laion.LaionClapJudge(checkpoint, trust=True)
+        laion.LaionClapJudge(checkpoint, trust=True, python=None)
 
 
 @pytest.mark.parametrize(("name", "needs"), [("clap", "hf download"), ("laion_clap", "download https")])

@@ -24,9 +24,8 @@ from torch import Tensor
 from ditto.types import UserError
 from eval.text.pairs import PairJudge
 from eval.text.process import fenced
+from eval.text.vocabulary import check_tokenizer
 from eval.text.windows import RESAMPLER, RULE, cut, mean_direction, resampled, rounded
-
-COVERED = 0.9  # share of the text model's vocabulary that its tokenizer must know
 
 
 class ClapJudge(PairJudge):
@@ -110,15 +109,6 @@ def _load(checkpoint: str) -> tuple:
         raise UserError(f"'{checkpoint}' is no whole ClapModel: {len(found['missing_keys'])} weights are missing")
     check_tokenizer(len(tokenizer), model.config.text_config.vocab_size, checkpoint)
     return model.eval().requires_grad_(False), extractor, tokenizer
-
-
-def check_tokenizer(known: int, vocabulary: int, where: str) -> None:
-    """Refuse the empty tokenizer that transformers 5 builds, without a word, where its files are missing."""
-    if known < COVERED * vocabulary:
-        raise UserError(
-            f"the tokenizer of '{where}' knows {known} of {vocabulary} words: its files (tokenizer.json, or vocab.json "
-            "and merges.txt) are missing; with a network, load it once, then go offline"
-        )
 
 
 def state_hash(state: Mapping[str, Tensor]) -> str:
