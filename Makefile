@@ -29,7 +29,7 @@ judges: $(JUDGES)/installed   ## create .venv-judges: laion_clap and frechet_aud
 $(JUDGES)/installed: eval/judges/requirements.txt
 	@$(RIGHT_PYTHON)
 	$(PYTHON) -m venv --clear $(JUDGES)
-	$(JUDGES)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	$(JUDGES)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --requirement $<
 	$(JUDGES)/bin/python -m pip --disable-pip-version-check check
 	@touch $@
 

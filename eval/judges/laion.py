@@ -61,7 +61,7 @@ class LaionNetwork:
         if longest := [len(wave) for wave in waves if len(wave) > LENGTH]:
             raise ValueError(f"a window of {max(longest)} samples: laion_clap would crop above {LENGTH} at random")
         with alone():
-            rows = [self.module.get_audio_embedding_from_data(x=np.float32(wave)[None]) for wave in waves]
+            rows = [self.module.get_audio_embedding_from_data(x=np.asarray(wave, np.float32)[None]) for wave in waves]
             return np.concatenate([np.asarray(row) for row in rows])
 
 
