@@ -6,7 +6,7 @@ No method is imported by name: Hydra makes the `_target_` of conf/method/<name>.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -89,14 +89,15 @@ def cases(options: Mapping[str, Any]) -> list[Case]:
     for policy, chosen in options["policies"].items():
         for steps in options["sampler_steps"]:
             for method in options["methods"]:
-                composed = _composed(options, [f"method={method}", f"sampler.steps={steps}", *chosen])
-                found.append(Case(options["model_name"], method, steps, policy, options["batch_size"], composed))
+                resolved = composed(options, [f"method={method}", f"sampler.steps={steps}", *chosen])
+                found.append(Case(options["model_name"], method, steps, policy, options["batch_size"], resolved))
     if not found:
         raise UserError("nothing to measure: give methods, sampler_steps and policies")
     return found
 
 
-def _composed(options: Mapping[str, Any], chosen: list[str]) -> dict[str, Any]:
+def composed(options: Mapping[str, Any], chosen: Sequence[str]) -> dict[str, Any]:
+    """The resolved options of the run command with these choices; UserError where there is no such choice."""
     shared = [f"model={options['model_name']}", f"task={options['task_name']}", f"precision={options['precision']}"]
     overrides = [*shared, f"device={pick_device(options['device'])}", *options["overrides"], *chosen]
     try:

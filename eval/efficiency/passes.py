@@ -66,10 +66,10 @@ def observe(case: Case) -> Observed:
 def time_pass(case: Case, steps: int) -> Timed:
     """One call with so many optimisation steps, the method made before the clock starts."""
     method, control, device = case.made(steps), case.control, case.model.device
-    _wait(device)
+    wait(device)
     start = time.perf_counter()
     history = case.run(method, control).history
-    _wait(device)
+    wait(device)
     seconds = time.perf_counter() - start
     return Timed(seconds, [row["seconds"] for row in history.rows] if case.full_steps is not None else [])
 
@@ -87,23 +87,24 @@ def _watch(case: Case, steps: int) -> _Watched:
             memory.append(meter.now)
 
         with count_calls(model, sample):
-            generation = case.run(method, _told(control, lambda: saved.append(kept.bytes)))
+            generation = case.run(method, told(control, lambda: saved.append(kept.bytes)))
     return _Watched(rows, memory, meter.peak, saved[-1], generation.x_T.nbytes)
 
 
-def _told(control: Control, after: Callable[[], None]) -> Control:
+def told(control: Control, after: Callable[[], None]) -> Control:
     """The same control, which says when its loss is known: the forward pass ends there."""
-    told, judge = copy.copy(control), control.judge
+    telling, judge = copy.copy(control), control.judge
 
     def judged(x_0: Tensor) -> tuple[Tensor, Tensor]:
         values = judge(x_0)
         after()
         return values
 
-    vars(told)["judge"] = judged
-    return told
+    vars(telling)["judge"] = judged
+    return telling
 
 
-def _wait(device: torch.device) -> None:
+def wait(device: torch.device) -> None:
+    """Until the device has done what it was given."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)

@@ -1,0 +1,167 @@
+"""What is measured: variants of one optimisation step, each a set of options of the run command and of slow changes.
+
+From conf/benchmark.yaml: the plain reference; no lever, all levers, each lever alone and taken away; batches; the named
+variants. What comes out the same under two names is one variant with two names.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from ditto.build import build
+from ditto.models.base import MusicModel
+from eval.benchmark.slow import Slow
+from eval.efficiency.cases import Case, composed
+
+REFERENCE, NONE, ALL = "plain reference", "no lever", "all levers"
+PLAIN = {"_target_": "eval.benchmark.plain.Plain", "steps": 1}
+CONTIGUOUS = {"_target_": "eval.benchmark.slow.Contiguous"}
+SlowConfig = dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Lever:
+    """`on` and `off` are options of the run command; `slow` takes the lever away where the code has no switch."""
+
+    name: str
+    prediction: str
+    on: tuple[str, ...] = ()
+    off: tuple[str, ...] = ()
+    slow: SlowConfig | None = None
+    in_all: bool = True
+    kept: bool = True
+    why: str = ""
+    devices: tuple[str, ...] = ("cpu", "cuda")
+    warmup: int = 0
+
+    @property
+    def alone(self) -> str:
+        """The variant that has this lever only."""
+        return f"only {self.name}"
+
+    @property
+    def together(self) -> tuple[str, str]:
+        """The variants without and with it, all others on."""
+        return (f"all but {self.name}", ALL) if self.in_all else (ALL, f"all and {self.name}")
+
+
+def levers(options: Mapping[str, Any]) -> list[Lever]:
+    """As conf/benchmark.yaml has them."""
+    found = []
+    for name, given in options["levers"].items():
+        about = {key: value for key, value in given.items() if key not in ("with", "without", "devices")}
+        switches = {"on": tuple(given.get("with", ())), "off": tuple(given.get("without", ()))}
+        found.append(Lever(name, **about, **switches, devices=tuple(given.get("devices", ("cpu", "cuda")))))
+    return found
+
+
+class Models:
+    """One of every model that is asked for: variants share it unless their options or permanent changes differ."""
+
+    def __init__(self) -> None:
+        self._made: dict[str, MusicModel] = {}
+
+    def get(self, config: Mapping[str, Any], device: str, changes: Iterable[Slow]) -> MusicModel:
+        changes = list(changes)
+        key = json.dumps([config, device, [type(change).__qualname__ for change in changes]], sort_keys=True)
+        if key not in self._made:
+            model: MusicModel = build(config, "model").to(device)
+            for change in changes:
+                change.change(model)
+            self._made[key] = model
+        return self._made[key]
+
+
+@dataclass(frozen=True, eq=False)
+class Variant(Case):
+    """A case of `eval.efficiency`, changed to be slow."""
+
+    models: Models = field(kw_only=True)
+    names: list[str] = field(kw_only=True)
+    slow: tuple[SlowConfig, ...] = ()
+    warmup: int = 0
+    bare: bool = False  # whether the bare calls are timed beside it
+
+    @property
+    def name(self) -> str:
+        return f"{self.model_name}: {self.names[0]}"
+
+    @cached_property
+    def changes(self) -> list[Slow]:
+        return [build(config, "slow") for config in self.slow]
+
+    @cached_property
+    def model(self) -> MusicModel:
+        permanent = [change for change in self.changes if change.permanent]
+        return self.models.get(self.options["model"], self.options["device"], permanent)
+
+
+@dataclass
+class Asked:
+    """A variant before its options are composed."""
+
+    overrides: list[str]
+    slow: list[SlowConfig] = field(default_factory=list)
+    plain: bool = False
+    warmup: int = 0
+    bare: bool = False
+
+
+def asked(options: Mapping[str, Any], chosen: list[Lever]) -> dict[str, Asked]:
+    """Name -> variant, of one model; the main ones first."""
+    full = [lever for lever in chosen if lever.in_all]
+    plain = Asked(["precision=float32", "memory=checkpoint", "method=ditto"], [CONTIGUOUS], plain=True, bare=True)
+    found = {REFERENCE: plain, NONE: _of(chosen, []), ALL: _of(chosen, full, bare=True)}
+    for size in options["batch_sizes"]:
+        found[f"{ALL}, {size} clips"] = _of(chosen, full, [f"batch_size={size}"], bare=True)
+    for name, overrides in options["variants"].items():
+        found[name] = _of(chosen, full, overrides, bare=True)
+    for lever in chosen:
+        found[lever.alone] = _of(chosen, [lever])
+        less, more = lever.together
+        found.setdefault(less, _of(chosen, [one for one in full if one is not lever]))
+        found.setdefault(more, _of(chosen, [*full, lever]))
+    wanted = options["only"]
+    return {k: v for k, v in found.items() if not wanted or any(part in k for part in wanted)}
+
+
+def variants(options: Mapping[str, Any], chosen: list[Lever], models: Models) -> list[Variant]:
+    """All of them, for every model; UserError where an option is unknown."""
+    found: dict[str, Variant] = {}
+    for model_name in options["models"]:
+        for name, one in asked(options, chosen).items():
+            variant = _variant(options, model_name, name, one, models)
+            key = json.dumps([model_name, variant.options, variant.slow], sort_keys=True, default=str)
+            if key in found:
+                found[key].names.append(name)
+            else:
+                found[key] = variant
+    return list(found.values())
+
+
+def _variant(options: Mapping[str, Any], model_name: str, name: str, one: Asked, models: Models) -> Variant:
+    shared = {**options, "model_name": model_name, "precision": "auto"}
+    resolved = composed(shared, _last([f"sampler.steps={options['sampler_steps']}", *one.overrides]))
+    method = "plain" if one.plain else next((o[7:] for o in one.overrides if o.startswith("method=")), "ditto")
+    if one.plain:
+        resolved["method"] = dict(PLAIN)
+    policy = str(resolved["memory"]["_target_"]).rpartition(".")[2].lower()
+    batch, T = resolved["batch_size"] or 1, resolved["sampler"]["steps"]
+    extra = {"slow": tuple(one.slow), "warmup": one.warmup, "bare": one.bare}
+    return Variant(model_name, method, T, policy, batch, resolved, models=models, names=[name], **extra)
+
+
+def _of(levers: list[Lever], on: list[Lever], overrides: Iterable[str] = (), bare: bool = False) -> Asked:
+    """These levers on, the others off, and the overrides on top."""
+    chosen = [switch for lever in levers for switch in (lever.on if lever in on else lever.off)]
+    slow = [lever.slow for lever in levers if lever.slow and lever not in on]
+    return Asked([*chosen, *overrides], slow, warmup=max((lever.warmup for lever in on), default=0), bare=bare)
+
+
+def _last(overrides: Iterable[str]) -> list[str]:
+    """Of overrides of one option, the last."""
+    return list({override.partition("=")[0].lstrip("+"): override for override in overrides}.values())
