@@ -19,10 +19,11 @@ from ditto.memory import GIB
 from ditto.run import CONF
 from ditto.types import UserError
 from eval.efficiency.live import LiveTensors
+from eval.efficiency.passes import observe
 from eval.models import command, counted, page, support, support_page, table
 from eval.models.counted import counted_rows, flops, held_bytes
 from eval.models.pieces import pieces
-from eval.models.shapes import ShapesOnly, without_values
+from eval.models.shapes import shapes_only, without_values
 
 ROOT = CONF.parent
 
@@ -77,7 +78,7 @@ def test_fused_attention_keeps_no_attention_weights():
     q = torch.zeros(1, 1, 512, 4, device="meta", requires_grad=True)
     held = {}
     for fused in (True, False):
-        with ShapesOnly(fused), LiveTensors() as live:
+        with shapes_only(fused), LiveTensors() as live:
             result = F.scaled_dot_product_attention(q, q, q)
             held[fused] = live.now
         assert result.shape == q.shape
@@ -136,6 +137,7 @@ def test_a_step_is_what_the_method_does(options):
     with sdpa_kernel(SDPBackend.MATH):
         real = flops(lambda: case.run(case.made(1), case.control)) / 1e9
     assert real == pytest.approx(expected["gflop_step"] + outside, rel=0.02)
+    assert observe(case).peak / GIB == pytest.approx(expected["peak_gib"], rel=0.1)
 
 
 def test_the_latents_of_a_chain(case):

@@ -11,10 +11,13 @@ gflop_wave           x_0 to sound, forward; gflop_wave_backward with the gradien
 gflop_step           one optimisation step of DITTO under memory=checkpoint: T of gflop_call_backward (T sampler_steps,
                      CFG in each), and gflop_wave_backward; features and losses are not counted
 saved_call_gib, saved_wave_gib   what one call of the network, or x_0 to sound, holds for its backward pass
+peak_call_gib, peak_wave_gib     the most that is there at once while its gradient is taken, beside weights and input;
+                     workspaces inside an operation are not seen
 latents_gib          the T + 1 latents that a checkpointed chain holds
 weights_gib          all parameters and buffers in the precision they are used in
 seconds_call, seconds_call_backward, seconds_wave, seconds_wave_backward   the same pieces, timed
-seconds_step, peak_gib   of an optimisation step of `method=ditto`; peak without the weights
+seconds_step, peak_gib   of a step of `method=ditto`, memory=checkpoint; peak without the weights. Counted:
+                     latents_gib and the larger of peak_call_gib and peak_wave_gib
 
 GFLOP: 10^9 operations, a multiplication and an addition are two; products of matrices, convolutions and attention are
 counted, nothing else (torch.utils.flop_counter). GiB: 2^30 bytes. `how` says whether a figure was counted (on shapes

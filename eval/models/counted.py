@@ -14,7 +14,7 @@ from ditto.models.base import MusicModel
 from eval.efficiency.cases import Case
 from eval.efficiency.live import LiveTensors
 from eval.models.pieces import Piece, Pieces, backward, checkpointed, forward, gib, pieces
-from eval.models.shapes import ShapesOnly, without_values
+from eval.models.shapes import shapes_only, without_values
 from eval.sets import Row, row
 
 GFLOP = 1e9
@@ -47,7 +47,7 @@ class Operations(TorchDispatchMode):
 
 def flops(function: Callable[[], object]) -> int:
     """Operations of whatever the function does, backward passes included."""
-    with ShapesOnly(fused=False), Operations() as counter:
+    with shapes_only(fused=False), Operations() as counter:
         function()
     return counter.total
 
@@ -55,11 +55,19 @@ def flops(function: Callable[[], object]) -> int:
 def held_bytes(piece: Piece, parts: Pieces) -> int:
     """What is still there when the piece has run with gradients on: what it saved, and its result."""
     x = parts.latent()
-    with ShapesOnly(fused=True), LiveTensors() as live:
+    with shapes_only(fused=True), LiveTensors() as live:
         result = piece(x)
         held = live.now
         del result
     return held
+
+
+def peak_bytes(piece: Piece, parts: Pieces) -> int:
+    """The most that is there at once while the piece runs and its gradient is taken, beside weights and input."""
+    x = parts.latent()
+    with shapes_only(fused=True), LiveTensors() as live:
+        backward(piece, x)
+    return live.peak
 
 
 def _grid_rows(model: MusicModel) -> list[Row]:
@@ -99,9 +107,14 @@ def _flop_rows(parts: Pieces, steps: int) -> list[Row]:
 
 
 def _memory_rows(parts: Pieces, case: Case) -> list[Row]:
+    latents = (case.sampler_steps + 1) * parts.latent().nbytes
+    call, wave = peak_bytes(parts.call, parts), peak_bytes(parts.wave, parts)
     figures = {
         "saved_call_gib": held_bytes(parts.call, parts),
         "saved_wave_gib": held_bytes(parts.wave, parts),
-        "latents_gib": (case.sampler_steps + 1) * parts.latent().nbytes,
+        "latents_gib": latents,
+        "peak_call_gib": call,
+        "peak_wave_gib": wave,
+        "peak_gib": latents + max(call, wave),  # the sound's backward pass is over when the chain's begins
     }
     return [row(metric, value / GIB, 1) for metric, value in figures.items()]

@@ -48,6 +48,7 @@ def _counted(frame: pd.DataFrame) -> list[str]:
         "saved_call_gib": "held by a network call, GiB",
         "saved_wave_gib": "held by x_0 to sound, GiB",
         "latents_gib": "latents, GiB",
+        "peak_gib": "peak of a step, GiB",
         "weights_gib": "weights, GiB",
     }
     rows = [[name, *(shown(metric) for metric in metrics)] for name, shown, _ in _models(frame)]

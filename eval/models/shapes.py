@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
+from unittest.mock import patch
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -22,24 +24,18 @@ def without_values(module: Module) -> Module:
     return copy.deepcopy(module, ghosts)
 
 
-class ShapesOnly(TorchFunctionMode):
+@contextmanager
+def shapes_only(fused: bool) -> Iterator[None]:
     """What the meta device cannot do, or does otherwise than a GPU, done by shapes.
 
     An inverse STFT looks at the values of its window. And attention keeps all of its weights there, as the textbook
     has it: with `fused` it keeps its inputs, its output and one number a query, as the kernels of GPUs and CPUs do (the
-    counter of operations knows the textbook's form alone).
+    counter of operations knows the textbook's form alone). The functions are replaced by name, because a mode of
+    PyTorch would not be there when a checkpointed block runs again in the backward pass.
     """
-
-    def __init__(self, fused: bool) -> None:
-        super().__init__()
-        self.fused = fused
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func is torch.istft:
-            return _istft(*args, **(kwargs or {}))
-        if self.fused and func is F.scaled_dot_product_attention:
-            return _attention(*args, **(kwargs or {}))
-        return func(*args, **(kwargs or {}))
+    attention = _attention if fused else F.scaled_dot_product_attention
+    with patch.object(torch, "istft", _istft), patch.object(F, "scaled_dot_product_attention", attention):
+        yield
 
 
 def _istft(spectrum: Tensor, n_fft: int, hop_length: int, *_: Any, length: int, **__: Any) -> Tensor:
