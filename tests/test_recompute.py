@@ -56,3 +56,16 @@ def test_keyword_arguments_and_tuples_pass_through():
     y, extra = block(x, scale=torch.tensor(2.0), extra="kept")
     assert extra == "kept"
     torch.testing.assert_close(torch.autograd.grad(y.sum(), x)[0], 2 * torch.full((3,), 2.0).cos())
+
+
+def test_what_is_given_by_keyword_or_in_a_tuple_is_seen_by_the_meter():
+    class Block(nn.Module):
+        def forward(self, x, *, more):
+            return x.sin() * more[0].sin() * more[1]["deep"].sin()
+
+    block = Block()
+    recompute_in_backward([block])
+    x, first, second = (torch.ones(7, requires_grad=True) for _ in range(3))
+    with saved_bytes() as meter:
+        block(x, more=(first, {"deep": second}))
+    assert meter.bytes == 3 * 7 * 4

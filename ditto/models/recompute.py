@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.utils._pytree import tree_flatten, tree_unflatten
 from torch.utils.checkpoint import checkpoint
 
 
@@ -25,4 +26,11 @@ def recompute_in_backward(modules: Iterable[nn.Module]) -> None:
 def _recomputed(forward: Any, *args: Any, **kwargs: Any) -> Any:
     if not torch.is_grad_enabled():
         return forward(*args, **kwargs)
-    return checkpoint(forward, *args, use_reentrant=False, preserve_rng_state=False, **kwargs)
+    # Flat: tensors given by keyword or in a tuple would be held where no meter sees them (ditto/memory/meters.py).
+    flat, form = tree_flatten((args, kwargs))
+
+    def again(*flat: Any) -> Any:
+        args, kwargs = tree_unflatten(list(flat), form)
+        return forward(*args, **kwargs)
+
+    return checkpoint(again, *flat, use_reentrant=False, preserve_rng_state=False)
