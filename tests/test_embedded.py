@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from ditto.audio.vocoder import Vocoder
-from ditto.models.embedded import PACKAGED, Embedded, choose_dtype, load, save
+from ditto.models.embedded import CONFIG, DENOISER, PACKAGED, Embedded, choose_dtype, load, save
 from ditto.models.precondition import precondition
-from ditto.models.text import TextEncoder, shared_text_encoder
+from ditto.models.text import shared_text_encoder
 from ditto.models.unet import SpectrogramUNet
 from ditto.noise import noise
 from ditto.sampling import DDIM
@@ -54,9 +54,7 @@ def test_decoding_undoes_encoding_of_audio() -> None:
 
 
 def test_gradients_through_the_chain_and_the_vocoder() -> None:
-    model = small()
-    model.text = TextEncoder()  # the shared one has to stay as it is for the other tests of this process
-    model = model.double()
+    model = small().double()
     model.dtype = torch.float64
     x_T = noise([0], (1, 160, 32), dtype=torch.float64)
     condition = model.encode(["a calm song"])
@@ -94,6 +92,33 @@ def test_errors_say_what_to_do(tmp_path: Path) -> None:
         model.denoise(noise([0], (1, 160, 50)), torch.tensor([1]), model.encode([""]))
     with pytest.raises(UserError, match="bf16"):
         choose_dtype("fp8", torch.device("cpu"))
+
+
+@pytest.mark.parametrize("file", [DENOISER, "vocoder.safetensors", CONFIG])
+def test_damaged_weights_are_one_clear_line(tmp_path: Path, file: str) -> None:
+    model = small()
+    state = model.network.state_dict() | {"mean_F": model.mean_F, "sigma": model.sigma}
+    save(tmp_path, {"network": NETWORK, "vocoder": VOCODER, "skip_scale": 0.25}, state, model.vocoder)
+    whole = (tmp_path / file).read_bytes()
+    (tmp_path / file).write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UserError, match=r"weights in .* are damaged") as error:
+        load(str(tmp_path))
+    assert "\n" not in str(error.value)
+
+
+def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
+    model = small()
+    state = model.network.state_dict() | {"mean_F": model.mean_F, "sigma": model.sigma}
+    save(tmp_path, {"network": NETWORK | {"channels": [16, 48]}, "skip_scale": 0.25}, state, None)
+    with pytest.raises(UserError, match=r"weights in .* are damaged"):
+        load(str(tmp_path))
+
+
+def test_a_model_that_moves_leaves_the_shared_text_encoder() -> None:
+    model, before = small(), small().encode(["rock"]).tensors["tokens_BLD"]
+    model.double()
+    assert next(shared_text_encoder().parameters()).dtype == torch.float32
+    assert torch.equal(model.encode(["rock"]).tensors["tokens_BLD"], before)
 
 
 @pytest.mark.skipif(not (PACKAGED / "denoiser.safetensors").exists(), reason="weights are not trained yet")

@@ -5,17 +5,23 @@ Shapes: B clips, C = 1, F = 160 mel bins, T frames, N samples.
 """
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ditto.audio.mel import FLOOR, LogMel
 from ditto.audio.vocoder import Vocoder
+from ditto.models.attention import AttentionProcessor
 from ditto.models.base import MusicModel, hash_weights
+from ditto.models.compiled import compile_forward
 from ditto.models.precondition import precondition
+from ditto.models.recompute import recompute_in_backward
 from ditto.models.text import TextEncoder, shared_text_encoder
 from ditto.models.unet import Residuals, SpectrogramUNet
 from ditto.schedules import diffusers_schedule
@@ -53,7 +59,8 @@ class Embedded(MusicModel):
         self.name, self.dtype, self.schedule, self.skip_scale = name, dtype, diffusers_schedule(), skip_scale
         # Before the cast, so that the identity does not depend on the precision.
         self.weights_hash = hash_weights(nn.ModuleList(filter(None, (network, vocoder))))
-        self.network, self.vocoder, self.text, self.mel = network.to(dtype), vocoder, text, LogMel()
+        self.network, self.vocoder, self.mel = network.to(dtype), vocoder, LogMel()
+        self._encode_text = text.__call__  # no part of this module: models share it, so it must not move with one
         self.register_buffer("mean_F", mean_F.float())
         self.register_buffer("sigma", sigma.float())
         self.frame_multiple = network.time_multiple
@@ -62,7 +69,7 @@ class Embedded(MusicModel):
         self.freeze()
 
     def encode(self, prompts: list[str]) -> Condition:
-        text = self.text(prompts)
+        text = self._encode_text(prompts)
         tensors = {"tokens_BLD": text.tokens_BLD, "mask_BL": text.mask_BL, "pooled_BD": text.pooled_BD}
         return Condition({name: value.to(self.device) for name, value in tensors.items()})
 
@@ -112,8 +119,21 @@ def choose_dtype(precision: str, device: torch.device) -> torch.dtype:
     return dtypes[precision]
 
 
-def load(weights: str | None = None, device: str = "cpu", precision: str = "auto", name: str = "embedded") -> Embedded:
-    """The model whose weights lie in the folder `weights` (default: those shipped with the package)."""
+def load(
+    weights: str | None = None,
+    device: str = "cpu",
+    precision: str = "auto",
+    name: str = "embedded",
+    attention: str = "auto",
+    compile: str | None = None,
+    recompute: bool = False,
+) -> Embedded:
+    """The model whose weights lie in the folder `weights` (default: those shipped with the package).
+
+    Options of speed and memory, for the same results within the precision: `attention` auto, plain or fused
+    (ditto/models/attention.py); `compile` null, default, reduce-overhead or max-autotune (ditto/models/compiled.py);
+    `recompute`: blocks of the network keep their inputs only and run again in the backward pass.
+    """
     folder = Path(weights) if weights else PACKAGED
     missing = [file for file in (CONFIG, DENOISER) if not (folder / file).exists()]
     if missing:
@@ -121,28 +141,61 @@ def load(weights: str | None = None, device: str = "cpu", precision: str = "auto
             f"no weights for model={name}: {folder} lacks {', '.join(missing)}; train them with "
             f"`python -m ditto.training.train` and write them with `python -m ditto.training.export`"
         )
-    config = json.loads((folder / CONFIG).read_text())
-    state = {key: value.float() for key, value in load_file(folder / DENOISER).items()}
-    mean_F, sigma = state.pop("mean_F"), state.pop("sigma")
-    network = SpectrogramUNet(**config["network"])
-    network.load_state_dict(state)
-    vocoder = _load_vocoder(folder, config.get("vocoder", {}))
+    with _readable(folder):
+        config = json.loads((folder / CONFIG).read_text())
+        state = {key: value.float() for key, value in load_file(folder / DENOISER).items()}
+        mean_F, sigma, skip_scale = state.pop("mean_F"), state.pop("sigma"), config["skip_scale"]
+        network = SpectrogramUNet(**config["network"])
+        network.load_state_dict(state)
+        vocoder = _load_vocoder(folder, config.get("vocoder", {}))
     target = torch.device(device)
-    dtype, skip_scale = choose_dtype(precision, target), config["skip_scale"]
-    return Embedded(network, vocoder, shared_text_encoder(), mean_F, sigma, dtype, name, skip_scale).to(target)
+    dtype = choose_dtype(precision, target)
+    model = Embedded(network, vocoder, shared_text_encoder(), mean_F, sigma, dtype, name, skip_scale)
+    return _quick(model.to(target), attention, compile, recompute)
 
 
 def random_weights(
-    network: dict[str, Any], device: str = "cpu", precision: str = "auto", name: str = "paper"
+    network: dict[str, Any],
+    device: str = "cpu",
+    precision: str = "auto",
+    name: str = "paper",
+    attention: str = "auto",
+    compile: str | None = None,
+    recompute: bool = False,
 ) -> Embedded:
-    """A model of the given shape with seeded random weights: for measuring speed and memory, not for listening."""
+    """A model of the given shape with seeded random weights: for measuring speed and memory, not for listening.
+
+    Options of speed and memory as those of :func:`load`.
+    """
     target = torch.device(device)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         unet = SpectrogramUNet(**{key: value for key, value in network.items() if key != "_target_"})
         vocoder = Vocoder()
     statistics = torch.full((160,), -5.0), torch.tensor(2.5)
-    return Embedded(unet, vocoder, shared_text_encoder(), *statistics, choose_dtype(precision, target), name).to(target)
+    model = Embedded(unet, vocoder, shared_text_encoder(), *statistics, choose_dtype(precision, target), name)
+    return _quick(model.to(target), attention, compile, recompute)
+
+
+def _quick(model: Embedded, attention: str, compile: str | None, recompute: bool) -> Embedded:
+    """The model with the options of speed and memory."""
+    net: Any = model.network.net
+    net.set_attn_processor(AttentionProcessor(attention))
+    if recompute:
+        recompute_in_backward(model.network.blocks())
+    if compile is not None:
+        compile_forward(model.network, compile, model.device)
+    return model
+
+
+@contextmanager
+def _readable(folder: Path) -> Iterator[None]:
+    """Files that are cut off, or do not belong together, are one UserError."""
+    try:
+        yield
+    except (SafetensorError, json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(f"the weights in {folder} are damaged ({reason}): copy or export them again") from error
 
 
 def _load_vocoder(folder: Path, config: dict[str, Any]) -> Vocoder | None:
