@@ -82,7 +82,7 @@ def operations(variant: Variant, seen: Seen) -> Operated:
 
 
 def _with_gradient(function: Function, calls: list[Call], device: torch.device) -> tuple[float, float]:
-    """Median seconds of the call with gradients recorded, and of the gradient of its first argument; 0 without calls."""
+    """Median seconds of the call with gradients recorded, and of its gradient; 0 where there are no calls."""
     if not calls:
         return 0.0, 0.0
     clock = Clock(device)

@@ -52,12 +52,14 @@ def run(asked: Mapping[str, Any]) -> Path:
     return stem.with_suffix(".md")
 
 
+def _own_size(device: str) -> str:
+    return "gpu" if device.startswith("cuda") else "cpu"
+
+
 def sized(asked: Mapping[str, Any]) -> dict[str, Any]:
     """The options with those of the size where they are null, and the device by name; UserError for what cannot be."""
     device = pick_device(asked["device"])
-    size = asked["size"]
-    if size == "auto":
-        size = "gpu" if device.startswith("cuda") else "cpu"
+    size = _own_size(device) if asked["size"] == "auto" else asked["size"]
     if size not in asked["sizes"]:
         raise UserError(f"size={size}: choose auto, {', '.join(asked['sizes'])}")
     options = {**asked, "size": size, "device": device}
@@ -88,10 +90,15 @@ def written(
 
 
 def _stem(options: Mapping[str, Any], device: str) -> Path:
-    """<date>-<device>, or the first of -2, -3, ... that is not there: a measurement is not overwritten."""
+    """<date>-<device>, or the first of -2, -3, ... that is not there: a measurement is not overwritten.
+
+    With the size, where it is not the device's own.
+    """
     folder = Path(options["results"])
     if options["name"]:
         return folder / str(options["name"])
     name = f"{datetime.now():%Y-%m-%d}-{re.sub(r'[^a-z0-9]+', '-', device.lower()).strip('-')}"
+    if options["size"] != _own_size(options["device"]):
+        name += f"-{options['size']}"
     numbered = (name if i == 1 else f"{name}-{i}" for i in count(1))
     return next(folder / one for one in numbered if not (folder / f"{one}.csv").exists())

@@ -13,7 +13,7 @@ from ditto.noise import noise
 from eval.benchmark.clock import Clock
 from eval.benchmark.variants import Variant
 
-FORWARDS = 4  # of a checkpointed step, in network calls: forward, recomputed, and a backward of two
+FORWARDS = 4  # of a checkpointed step, in network calls: forward, recomputed, and a backward of about two
 TWICE = ("doodl",)  # methods of two chains
 WATCHED = 1.3  # a watched pass over a timed one
 

@@ -13,8 +13,8 @@ from eval.page import table_lines
 
 HEAD = ["lever", "predicted", "gain alone", "gain together", "stays"]
 RULE = (
-    "Gains are of the time of a clip and step. Alone: against no lever at all; together: against all others. A lever pays "
-    "where its gain together is above 1 by more than its quartiles are apart."
+    "Gains are of the time of a clip and step. Alone: against no lever at all; together: against all others. A lever "
+    "pays where its gain together is above 1 by more than its quartiles are apart."
 )
 
 

@@ -56,7 +56,7 @@ def write_page(frame: pd.DataFrame, options: Mapping[str, Any], path: Path) -> N
 
 
 def write_summary(frame: pd.DataFrame, options: Mapping[str, Any], page: Path) -> None:
-    """Targets and levers, between the markers of this size; docs that have none are left alone, as by a part of a run."""
+    """Targets and levers, between the markers of this size; docs without them are left alone, as by a part of a run."""
     name = f"benchmark-{options['size']}"
     docs = Path(options["docs"] or "")
     if options["only"] or not docs.is_file() or markers(name)[0] not in docs.read_text():
@@ -76,19 +76,19 @@ def write_summary(frame: pd.DataFrame, options: Mapping[str, Any], page: Path) -
 
 def provenance(frame: pd.DataFrame, options: Mapping[str, Any], page: Path) -> list[str]:
     """Of what, where and how it was measured."""
-    first = frame.iloc[0]
+    first, by_device = frame.iloc[0], frame["model"] == DEVICE
     rounds = int(frame["n"][frame["metric"] == "seconds_per_step"].max())
-    rates = frame[frame["model"] == DEVICE]
+    rates = frame[by_device]
     products = ", ".join(f"{p} {number(v)} GFLOP/s" for p, v in zip(rates["precision"], rates["value"], strict=True))
-    weights = {str(m): str(w) for m, w in zip(frame["model"], frame["weights"], strict=True) if m != DEVICE}
+    weights = ", ".join(" ".join(one) for one in frame[~by_device][["model", "weights"]].drop_duplicates().to_numpy())
     lines = [
-        f"`python -m eval.benchmark`, {first['began']}. Figures: [{page.stem}.csv]({page.with_suffix('.csv')}), page: "
-        f"[{page.stem}.md]({page}).\n",
-        f"Device: {first['device']}, {first['threads']} threads; torch {first['torch']}; commit {first['commit']}; weights "
-        + ", ".join(f"{model} {hashed}" for model, hashed in weights.items())
-        + f"; others' load {frame['load'].max():g}.\n",
-        f"Task {options['task_name']}, T = {options['sampler_steps']}, CFG in every step. {rounds} rounds of all variants "
-        f"in turn, a pass is {options['steps']} optimisation step(s): medians [quartiles]. Matrix products of {options['matmul']}: {products}.",
+        f"By `python -m eval.benchmark`, {first['began']}: [page]({page}), [figures]({page.with_suffix('.csv')}); "
+        "`eval/benchmark/__init__.py` says what each means.\n",
+        f"Device: {first['device']}, {first['threads']} threads; torch {first['torch']}; commit {first['commit']}; "
+        f"weights {weights}; others' load {frame['load'].max():g}.\n",
+        f"Task {options['task_name']}, T = {options['sampler_steps']}, CFG in every step. {rounds} rounds of all "
+        f"variants in turn, optimisation steps in a pass: {options['steps']}; medians [quartiles]. "
+        f"Matrix products of size {options['matmul']}: {products}.",
     ]
     if rounds < options["rounds"]:
         lines.append(f"\n{options['rounds']} rounds were asked for in {options['minutes']} minutes.")

@@ -59,7 +59,7 @@ def prompts_and_nothing(model: MusicModel, prompts: list[str]) -> Condition:
 
 
 def ddim(model: MusicModel, steps: int, spacing: str) -> DDIMScheduler:
-    """diffusers' scheduler as it comes, but for the schedule that the model was trained on; UserError for another one."""
+    """diffusers' scheduler as it comes, with the schedule that our models are trained on; UserError for another one."""
     scheduler = DDIMScheduler(beta_schedule="squaredcos_cap_v2", clip_sample=False, timestep_spacing=spacing)
     own = getattr(model.schedule, "alphas_cumprod", None)
     if own is None or not torch.allclose(own, scheduler.alphas_cumprod.to(own)):

@@ -9,7 +9,7 @@ import torch
 
 from ditto.memory import GIB
 from eval.benchmark.measure import Measured, Results
-from eval.benchmark.variants import REFERENCE, Lever
+from eval.benchmark.variants import NONE, REFERENCE, Lever
 from eval.efficiency.rows import spread
 from eval.sets import Row, row
 
@@ -27,7 +27,7 @@ def lever_rows(levers: Iterable[Lever], measured: Sequence[Measured]) -> list[tu
     """(lever, row) of the gains of the levers whose variants are there; the variants of one model."""
     found = []
     for lever in levers:
-        for metric, names in {"gain_alone": ("no lever", lever.alone), "gain_together": lever.together}.items():
+        for metric, names in {"gain_alone": (NONE, lever.only), "gain_together": lever.together}.items():
             slow, fast = (named(measured, name) for name in names)
             if slow and fast and slow.steps and fast.steps and slow is not fast:
                 found.append((lever.name, ratios(metric, slow.per_clip, fast.per_clip)))

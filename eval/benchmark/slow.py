@@ -1,6 +1,6 @@
 """Levers that the code has no switch for, taken away by changing the model from outside. For measuring only.
 
-A change holds while it is entered, `with slow(model)`; one that is `permanent` needs a model of its own and is made once.
+A change holds while it is entered, `with slow(model)`; a `permanent` one is made once, on a model of its own.
 """
 
 from __future__ import annotations
@@ -30,8 +30,9 @@ class Slow:
 
 
 class Contiguous(Slow):
-    """Weights and activations of 2-D convolutions in PyTorch's own layout (channels first). No hooks: a compiled network
-    would not run compiled with them.
+    """Weights and activations of 2-D convolutions in PyTorch's own layout, channels first.
+
+    Without hooks: a network that has some does not run compiled.
     """
 
     permanent: ClassVar[bool] = True
@@ -82,7 +83,7 @@ class ParameterGradients(Slow):
 
 
 class WaitEveryCall(Slow):
-    """A value is read after every network call, as a printed loss or a check for NaN would: the device is waited for."""
+    """A value is read after every network call, as a check for NaN would: the device is waited for."""
 
     @contextmanager
     def __call__(self, model: MusicModel) -> Iterator[None]:

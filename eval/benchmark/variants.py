@@ -35,11 +35,12 @@ class Lever:
     in_all: bool = True
     kept: bool = True
     why: str = ""
+    alone: bool = True
     devices: tuple[str, ...] = ("cpu", "cuda")
     warmup: int = 0
 
     @property
-    def alone(self) -> str:
+    def only(self) -> str:
         """The variant that has this lever only."""
         return f"only {self.name}"
 
@@ -121,7 +122,8 @@ def asked(options: Mapping[str, Any], chosen: list[Lever]) -> dict[str, Asked]:
     for name, overrides in options["variants"].items():
         found[name] = _of(chosen, full, overrides, bare=True)
     for lever in chosen:
-        found[lever.alone] = _of(chosen, [lever])
+        if lever.alone:
+            found[lever.only] = _of(chosen, [lever])
         less, more = lever.together
         found.setdefault(less, _of(chosen, [one for one in full if one is not lever]))
         found.setdefault(more, _of(chosen, [*full, lever]))
