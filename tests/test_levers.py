@@ -136,7 +136,7 @@ def test_gradients_to_the_condition_and_a_copys_own_weights(traced: Embedded) ->
     torch.testing.assert_close(by_tokens(traced), by_tokens(plain), atol=1e-4, rtol=1e-3)
     other, expected = copy.deepcopy(traced), copy.deepcopy(plain)
     for model in (other, expected):
-        torch.nn.init.constant_(model.network.net.conv_in.bias, 0.5)  # type: ignore[union-attr]
+        torch.nn.init.constant_(model.network.net.conv_in.bias, 0.5)
     torch.testing.assert_close(by_tokens(other), by_tokens(expected), atol=1e-4, rtol=1e-3)
     assert not torch.allclose(by_tokens(other), by_tokens(traced), atol=1e-4)
 
@@ -191,7 +191,7 @@ def test_a_fused_optimiser_makes_the_same_steps() -> None:
 def test_what_depends_on_the_text_alone_is_not_worth_keeping() -> None:
     """Keys and values of the text, its projection, embeddings of time and class: of 2 forward passes and a backward."""
     own = json.loads((PACKAGED / CONFIG).read_text())["network"]
-    paper = OmegaConf.to_container(OmegaConf.load(CONF / "network" / "paper.yaml"))["network"]  # type: ignore[index,call-overload]
+    paper: dict[str, Any] = dict(OmegaConf.to_object(OmegaConf.load(CONF / "network" / "paper.yaml").network))  # type: ignore[call-overload]
     assert constant_share(own) == pytest.approx(0.0031, abs=0.0001)
     assert constant_share({k: v for k, v in paper.items() if k != "_target_"}) == pytest.approx(0.0003, abs=0.0001)
 

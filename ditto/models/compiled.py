@@ -46,7 +46,8 @@ def compile_forward(module: nn.Module, mode: str, device: torch.device) -> None:
 def _forward(fast: Callable[..., Any], eager: Callable[..., Any], module: nn.Module, *args: Any, **kwargs: Any) -> Any:
     if not torch.is_grad_enabled() or _hooked(module):
         return eager(module, *args, **kwargs)
-    with torch.compiler.config.patch(recompile_limit=GRAPHS), warnings.catch_warnings():
+    limit = torch.compiler.config.patch(recompile_limit=GRAPHS)  # type: ignore[attr-defined]
+    with limit, warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"torch\._dynamo")  # of cached functions that are traced through
         return fast(module, *args, **kwargs)
 

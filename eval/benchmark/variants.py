@@ -37,6 +37,7 @@ class Lever:
     why: str = ""
     alone: bool = True
     devices: tuple[str, ...] = ("cpu", "cuda")
+    models: tuple[str, ...] = ()  # that have its options; empty: all
     warmup: int = 0
 
     @property
@@ -54,9 +55,10 @@ def levers(options: Mapping[str, Any]) -> list[Lever]:
     """As conf/benchmark.yaml has them."""
     found = []
     for name, given in options["levers"].items():
-        about = {key: value for key, value in given.items() if key not in ("with", "without", "devices")}
+        about = {key: value for key, value in given.items() if key not in ("with", "without", "devices", "models")}
         switches = {"on": tuple(given.get("with", ())), "off": tuple(given.get("without", ()))}
-        found.append(Lever(name, **about, **switches, devices=tuple(given.get("devices", ("cpu", "cuda")))))
+        where = {"devices": tuple(given.get("devices", ("cpu", "cuda"))), "models": tuple(given.get("models", ()))}
+        found.append(Lever(name, **about, **switches, **where))
     return found
 
 
@@ -135,7 +137,8 @@ def variants(options: Mapping[str, Any], chosen: list[Lever], models: Models) ->
     """All of them, for every model; UserError where an option is unknown."""
     found: dict[str, Variant] = {}
     for model_name in options["models"]:
-        for name, one in asked(options, chosen).items():
+        its_own = [lever for lever in chosen if not lever.models or model_name in lever.models]
+        for name, one in asked(options, its_own).items():
             variant = _variant(options, model_name, name, one, models)
             key = json.dumps([model_name, variant.options, variant.slow], sort_keys=True, default=str)
             if key in found:
