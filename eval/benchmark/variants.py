@@ -57,8 +57,8 @@ def levers(options: Mapping[str, Any]) -> list[Lever]:
     for name, given in options["levers"].items():
         about = {key: value for key, value in given.items() if key not in ("with", "without", "devices", "models")}
         switches = {"on": tuple(given.get("with", ())), "off": tuple(given.get("without", ()))}
-        where = {"devices": tuple(given.get("devices", ("cpu", "cuda"))), "models": tuple(given.get("models", ()))}
-        found.append(Lever(name, **about, **switches, **where))
+        devices, models = tuple(given.get("devices", ("cpu", "cuda"))), tuple(given.get("models", ()))
+        found.append(Lever(name, **about, **switches, devices=devices, models=models))
     return found
 
 
