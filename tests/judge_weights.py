@@ -2,9 +2,9 @@
 
     .venv-judges/bin/python tests/judge_weights.py FOLDER
 
-FOLDER/hf: a HF_HOME with the tokenizers that laion_clap loads (bytes as words; RoBERTa's has its full 50,265) and a
-one-layer RoBERTa. FOLDER/hub: a torch.hub folder with a checkpoint for each network of frechet_audio_distance, as the
-released ones are laid out. VGGish's repository is a few lines around the `torchvggish` package's network.
+FOLDER/hf: a HF_HOME with a one-layer RoBERTa and its tokenizer of 50,265 words (bytes and fillers). FOLDER/hub: a
+torch.hub folder with a checkpoint for each network of frechet_audio_distance, as the released ones are laid out.
+VGGish's repository is a few lines around the `torchvggish` package's network.
 """
 
 import json
@@ -63,9 +63,6 @@ def make_text_models(home: Path) -> None:
 
     roberta = snapshot(home, "roberta-base")
     write_bpe(roberta, 50_265)
-    write_bpe(snapshot(home, "facebook/bart-base"), 300)
-    bert = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdefghijklmnopqrstuvwxyz"]
-    (snapshot(home, "bert-base-uncased") / "vocab.txt").write_text("\n".join(bert))
     tiny = RobertaConfig(
         vocab_size=300, num_hidden_layers=1, intermediate_size=64, max_position_embeddings=514, type_vocab_size=1
     )

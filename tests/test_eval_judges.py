@@ -40,9 +40,11 @@ def clips():
 
 @pytest.fixture(scope="module")
 def offline(judge_folder):  # noqa: F811
-    """The workers find their text models in the tests' own cache."""
+    """The workers may ask a hub that does not answer, which takes minutes: they must not, as all is in the cache."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HF_HOME", str(judge_folder / "hf"))
+        patch.setenv("HF_HUB_OFFLINE", "0")
+        patch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
         yield judge_folder
 
 
@@ -120,6 +122,7 @@ def test_an_empty_tokenizer_is_refused(offline, tmp_path, monkeypatch):
         if file.name in ("vocab.json", "merges.txt"):
             file.unlink()
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(UserError, match=r"tokenizer of 'roberta-base' knows \d+ of 50265"):
         chosen("text", "laion_clap", checkpoint=offline / "hub" / CLAP, trust=True)
 
@@ -128,6 +131,7 @@ def test_absent_text_models_and_wrong_checkpoints_are_named(offline, tmp_path, m
     with pytest.raises(UserError, match="no laion_clap checkpoint of HTSAT-tiny without fusion"):
         chosen("text", "laion_clap", checkpoint=offline / "hub" / CLAP, trust=True, architecture="HTSAT-tiny")
     monkeypatch.setenv("HF_HOME", str(tmp_path))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(UserError, match=r"roberta-base \(0\.5 GB, MIT\).*HF_HOME"):
         chosen("text", "laion_clap", checkpoint=offline / "hub" / CLAP, trust=True)
 

@@ -3,8 +3,8 @@
 Paper: Wu et al., "Large-scale contrastive language-audio pretraining", ICASSP 2023. Checked with laion_clap 1.1.7.
 
 What is fenced off here, whichever process this runs in:
-- It loads three tokenizers on import, and offline transformers 5 makes empty ones: the one in use is counted. Without a
-  network it tries for many minutes, also where all of them are in the cache: then the hub is not asked at all.
+- Where a tokenizer's files are missing, transformers 5 makes an empty one: the one in use is counted.
+- It asks the hub for what is cached or not needed (`eval.judges.hub`).
 - It crops sound above 10 s at random: refused (`eval.text.windows` cuts).
 - It prints every weight and extends sys.path, its constructor draws from the random states: put back.
 - Its checkpoints are pickles, which can run code: the caller gives a path that the user has vouched for.
@@ -13,8 +13,6 @@ What is fenced off here, whichever process this runs in:
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,19 +21,14 @@ import numpy as np
 from ditto.types import UserError
 from eval.judges.base import alone, versions
 from eval.judges.compiled import spare_compiled_parts
+from eval.judges.hub import ROBERTA, offline
 from eval.text.vocabulary import check_tokenizer
 
 RATE, LENGTH = 48_000, 480_000  # Hz, samples of a window
 VOCABULARY = 50_265  # RoBERTa base
-FILES = {  # of the hub's repositories, by what is needed of each
-    "roberta-base": ("config.json", "vocab.json", "merges.txt"),
-    "bert-base-uncased": ("vocab.txt",),
-    "facebook/bart-base": ("vocab.json", "merges.txt"),
-}
 NEEDS = (
-    "laion_clap loads roberta-base (0.5 GB, MIT) and the tokenizers of bert-base-uncased and facebook/bart-base "
-    "(Apache-2.0) from the Hugging Face hub: start it once with a network and without HF_HUB_OFFLINE, or put them into "
-    "HF_HOME"
+    "laion_clap needs roberta-base (0.5 GB, MIT) from the Hugging Face hub: start it once with a network and without "
+    "HF_HUB_OFFLINE, or put it into the cache (HF_HOME)"
 )
 
 
@@ -47,7 +40,7 @@ class LaionNetwork:
     """
 
     def __init__(self, checkpoint: str, architecture: str = "HTSAT-base", device: str = "cpu") -> None:
-        with alone(), _cached():
+        with alone():
             self.module = _load(Path(checkpoint), architecture, device)
         self.described = {"versions": versions("laion_clap", "torch", "numpy", "transformers")}
 
@@ -69,15 +62,15 @@ def _load(path: Path, architecture: str, device: str) -> Any:
     """The module with its weights; one line where a package, a tokenizer or a weight is missing."""
     spare_compiled_parts()
     try:
-        import laion_clap
+        with offline():
+            import laion_clap
     except ImportError as error:
         raise UserError(
             f"the judge laion_clap needs its package: `make judges`, or pip install 'ditto-bench[clap]' ({error})"
         ) from error
-    except OSError as error:
-        raise UserError(f"{NEEDS} ({_first_line(error)})") from error
     try:
-        module = laion_clap.CLAP_Module(enable_fusion=False, amodel=architecture, device=device)
+        with offline(unless_missing=ROBERTA):
+            module = laion_clap.CLAP_Module(enable_fusion=False, amodel=architecture, device=device)
     except OSError as error:
         raise UserError(f"{NEEDS} ({_first_line(error)})") from error
     check_tokenizer(len(module.tokenize), VOCABULARY, "roberta-base")
@@ -88,20 +81,6 @@ def _load(path: Path, architecture: str, device: str) -> Any:
             f"'{path}' is no laion_clap checkpoint of {architecture} without fusion ({_first_line(error)})"
         ) from error
     return module.eval().requires_grad_(False)
-
-
-@contextlib.contextmanager
-def _cached() -> Iterator[None]:
-    """Inside, the hub is not asked for what the cache has."""
-    from huggingface_hub import constants, try_to_load_from_cache
-
-    offline, files = constants.HF_HUB_OFFLINE, [(name, file) for name, all_of in FILES.items() for file in all_of]
-    found = all(isinstance(try_to_load_from_cache(name, file), str) for name, file in files)
-    constants.HF_HUB_OFFLINE = offline or found
-    try:
-        yield
-    finally:
-        constants.HF_HUB_OFFLINE = offline
 
 
 def _first_line(error: Exception) -> str:

@@ -23,6 +23,7 @@ from ditto.types import UserError
 from eval.embedders.base import weights_hash
 from eval.judges.base import alone, versions
 from eval.judges.compiled import spare_compiled_parts
+from eval.judges.hub import ROBERTA, offline
 
 
 class PackagedNetwork:
@@ -69,14 +70,15 @@ class PackagedNetwork:
 def _load(network: str, submodel: str, rate: int, checkpoints: str | None, weights: str) -> Any:
     spare_compiled_parts()
     try:
-        from frechet_audio_distance import FrechetAudioDistance
+        with offline():
+            from frechet_audio_distance import FrechetAudioDistance
     except ImportError as error:
         raise UserError(
             f"{network} needs the package frechet-audio-distance: `make judges`, or pip install 'ditto-bench[fad]' "
             f"({error})"
         ) from error
     try:
-        with torch.serialization.safe_globals(_numpy_values()):
+        with torch.serialization.safe_globals(_numpy_values()), offline(unless_missing=ROBERTA):
             return FrechetAudioDistance(checkpoints, network, submodel, sample_rate=rate, verbose=False)
     except Exception as error:  # the package's downloads fail in many ways; all of them mean the same
         folder = checkpoints or torch.hub.get_dir()
