@@ -10,6 +10,7 @@ import torch
 
 from ditto.chain import Denoiser
 from ditto.noise import noise
+from ditto.types import UserError
 from eval.benchmark.clock import Clock
 from eval.benchmark.variants import Variant
 
@@ -23,7 +24,10 @@ def expected_seconds(variants: Sequence[Variant], options: Mapping[str, Any]) ->
     calls: dict[tuple[str, torch.dtype], float] = {}
     total = 0.0
     for variant in variants:
-        key = variant.model_name, variant.model.dtype
+        try:
+            key = variant.model_name, variant.model.dtype
+        except UserError:  # the warm-up says so
+            continue
         if key not in calls:
             calls[key] = _call_seconds(variant)
         step = (
