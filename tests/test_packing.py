@@ -1,6 +1,7 @@
 """Batches: as many clips as fit, the same after an interrupt, and halved where memory runs out."""
 
 import json
+import math
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -72,24 +73,24 @@ def test_as_many_as_fit_but_one_at_least():
 
 def test_a_budget_for_the_whole_batch_does_not_grow_with_it():
     policy = Auto(budget_gib=1.0)
-    policy.step_bytes, policy.steps = GIB // 10, 20
+    policy.step_bytes, policy.chain_bytes = GIB // 10, 20 * GIB // 10
     need_of = Need(0.06 * GIB, policy)
     assert need_of.of(1) / GIB == pytest.approx(0.06 + 1.0, abs=0.01)
-    assert need_of.of(8) / GIB == pytest.approx(8 * 0.06 + 8 * 0.1 * 2, abs=0.01), "the first step and a recomputed one"
-    assert need_of.fitting(2 * GIB, 8) == 7, "not the single clip that 1.06 GiB each would leave"
+    assert need_of.of(8) / GIB == pytest.approx(8 * 0.06 + 1.0, abs=0.01)
+    assert need_of.of(16) / GIB == pytest.approx(16 * 0.06 + 16 * 0.1, abs=0.01), "the step that runs again"
+    assert need_of.fitting(1.9 * GIB, 16) == 11, "not the single clip that 1.06 GiB each would leave"
 
 
 def test_the_policys_own_account_is_what_autograd_keeps():
-    kept = []
-    for policy in (Auto(budget_gib=1.0), Auto(budget_gib=1e-9)):
+    latent = 4 * math.prod(asked().model.shape)
+    for policy, steps, latents in ((Auto(budget_gib=1.0), 3, 0), (Auto(budget_gib=1e-9), 1, 3)):
         method = Ditto(steps=70, memory=policy)
         one = asked(method)
         found = need.probe(one, CLIPS[0], 8)
-        kept.append(found.policy.kept_bytes(1))
         step = found.policy.step_bytes
         assert step > 10_000
+        assert found.policy.kept_bytes(1) == pytest.approx(steps * step + latents * latent, rel=0.02)
         assert found.policy is not policy, "a later batch must not change what was measured"
-    assert kept == [3 * step, 2 * step]
 
 
 def test_a_probe_asks_for_one_step_of_one_clip_at_most_three_percent_of_the_run():
