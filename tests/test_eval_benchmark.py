@@ -1,4 +1,4 @@
-"""The benchmark: which variants there are, what is counted and timed of a step, gains and verdicts, the files. Toy model."""
+"""The benchmark: its variants, what is counted and timed of a step, gains and verdicts, the files. On the toy model."""
 
 from itertools import pairwise
 from pathlib import Path
@@ -74,7 +74,7 @@ def test_no_lever_has_all_taken_away_and_all_levers_none():
     assert found["all but b"].slow == [{"_target_": "b"}]
     assert found["all and c"].overrides == ["a=1", "c=1"]
     assert found["all and c"].warmup == 2
-    assert "only c" not in found
+    assert "only c" not in found  # its `alone` is false
     assert found["x"].overrides[-1] == "a=2"
     assert list(asked({"batch_sizes": [], "variants": {}, "only": ["all but"]}, extra)) == ["all but a", "all but b"]
 
@@ -298,7 +298,7 @@ def test_targets_are_met_missed_or_not_measured_here():
     verdicts = {row[0]: row[3:] for row in target_rows(here)}
     assert verdicts["overhead of the loop"] == ["1.2", ALL, "**missed**"]
     assert verdicts["per clip, over the plain reference"] == ["2.5", "all levers, 4 clips", "met"]
-    assert verdicts["DOODL's step over DITTO's"][::2] == ["2.5", "met"]
+    assert verdicts["DOODL's step over DITTO's"][::2] == ["2.5 [2.5, 2.5]", "met"]
     assert verdicts["seconds a step, one clip (H100)"][-1] == "not measured here"
 
     seconds = {ALL: 0.08}

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
@@ -70,5 +71,4 @@ def test_a_model_on_another_schedule_is_refused():
 
 
 def test_it_stays_short():
-    lines = open(plain.__file__, encoding="utf-8").read().splitlines()
-    assert len(lines) < 100
+    assert len(Path(plain.__file__).read_text().splitlines()) < 100
