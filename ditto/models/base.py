@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
+from ditto.models.frozen import forget_inputs
 from ditto.schedules import NoiseSchedule
 from ditto.types import ClipSpec, Condition, UserError
 
@@ -92,8 +93,9 @@ class MusicModel(ABC, nn.Module):
             )
 
     def freeze(self) -> None:
-        """Evaluation mode, no gradients for parameters. To be called at the end of every constructor."""
+        """Evaluation mode, no gradients for parameters, nothing kept for them. To end every constructor with."""
         self.eval().requires_grad_(False)
+        forget_inputs(self)
 
 
 def hash_weights(module: nn.Module) -> str:
