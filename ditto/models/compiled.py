@@ -22,7 +22,8 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import nn
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from ditto.types import UserError
 
@@ -38,6 +39,8 @@ def compile_forward(module: nn.Module, mode: str, device: torch.device) -> None:
     if mode not in MODES:
         raise UserError(f"unknown compile={mode}: choose {', '.join(MODES)}, or null")
     _check_compiler(device)
+    for norm in (part for part in module.modules() if isinstance(part, nn.GroupNorm)):
+        norm.forward = partial(_group_norm, norm)
     eager = type(module).forward
     fast = torch.compile(eager, mode=mode, fullgraph=True, dynamic=False)
     module.forward = partial(_forward, fast, eager, module)
@@ -50,6 +53,17 @@ def _forward(fast: Callable[..., Any], eager: Callable[..., Any], module: nn.Mod
     with limit, warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"torch\._dynamo")  # of cached functions that are traced through
         return fast(module, *args, **kwargs)
+
+
+def _group_norm(norm: nn.GroupNorm, x: Tensor) -> Tensor:
+    """In float32 where it is compiled: the gradient that PyTorch writes out there rounds its sums to bf16.
+
+    Measured with the embedded model: an error of 6 % of the gradient, instead of 0.1 %.
+    """
+    if not torch.compiler.is_compiling() or x.dtype not in (torch.bfloat16, torch.float16):
+        return F.group_norm(x, norm.num_groups, norm.weight, norm.bias, norm.eps)
+    weight, bias = (None if affine is None else affine.float() for affine in (norm.weight, norm.bias))
+    return F.group_norm(x.float(), norm.num_groups, weight, bias, norm.eps).to(x.dtype)
 
 
 def _hooked(module: nn.Module) -> bool:
