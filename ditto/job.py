@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 from omegaconf import DictConfig, OmegaConf
 
-from ditto import locks
+from ditto import allocator, locks
 from ditto.identity import Prepared, prepare
 from ditto.outcome import Outcome, remember
 from ditto.run_directory import RunDirectory, read_json
@@ -32,6 +32,7 @@ def run_job(cfg: DictConfig) -> Outcome:
     """
     sweeping = cfg.run_id is not None
     end_on_sigterm()
+    allocator.keep_buffers()
     try:
         outcome = execute(cfg, sweeping)
     except KeyboardInterrupt:

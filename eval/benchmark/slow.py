@@ -13,7 +13,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from ditto import allocator
 from ditto.models.base import MusicModel
+from ditto.models.frozen import forget_inputs, remember_inputs
 from ditto.types import Condition
 
 
@@ -42,6 +44,18 @@ class Contiguous(Slow):
         network: Any = getattr(model, "network", None)
         if hasattr(network, "patches"):  # which says the layout of all that follows
             network.patches = partial(_contiguous, network.patches)
+
+
+class ReturnedBuffers(Slow):
+    """glibc maps large buffers anew each time, as it does in a process that does not call `allocator.keep_buffers`."""
+
+    @contextmanager
+    def __call__(self, model: MusicModel) -> Iterator[None]:
+        allocator.return_buffers()
+        try:
+            yield
+        finally:
+            allocator.keep_buffers()
 
 
 class TwoCalls(Slow):
@@ -80,6 +94,18 @@ class ParameterGradients(Slow):
         finally:
             torch.Tensor.backward = backward  # type: ignore[method-assign]
             model.requires_grad_(False).zero_grad(set_to_none=True)
+
+
+class ConvolutionInputs(Slow):
+    """Frozen convolutions keep their inputs for the backward pass, which does not read them."""
+
+    @contextmanager
+    def __call__(self, model: MusicModel) -> Iterator[None]:
+        remember_inputs(model)
+        try:
+            yield
+        finally:
+            forget_inputs(model)
 
 
 class WaitEveryCall(Slow):
