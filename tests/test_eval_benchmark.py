@@ -265,19 +265,24 @@ def test_gains_of_batches_are_per_clip():
     assert gain["value"] == 2.0
 
 
+def gain(value, low, high):
+    return Figure(value, low, high, (low, value, high))
+
+
 @pytest.mark.parametrize(
-    ("gain", "kept", "words"),
+    ("found", "kept", "words"),
     [
-        (Figure(1.5, 1.4, 1.6), True, "kept: pays"),
-        (Figure(1.5, 1.4, 1.6), False, "off: pays"),
-        (Figure(1.1, 1.0, 1.2), True, "kept: within the spread"),
-        (Figure(0.5, 0.4, 0.6), False, "off: slower here"),
+        (gain(1.5, 1.4, 1.6), True, "kept: pays"),
+        (gain(1.5, 1.4, 1.6), False, "off: pays"),
+        (gain(1.1, 1.0, 1.2), True, "kept: within the spread"),
+        (gain(0.5, 0.4, 0.6), False, "off: slower here"),
+        (Figure(1.5, 1.5, 1.5, (1.5,)), True, "kept: one round does not tell"),
         (None, True, "kept: not measured here"),
     ],
 )
-def test_a_lever_pays_where_it_gives_more_than_the_spread(gain, kept, words):
-    assert verdict(Lever("a", "1x", kept=kept), gain) == words
-    assert verdict(Lever("a", "1x", kept=kept, why="because"), gain) == f"{words}; because"
+def test_a_lever_pays_where_it_gives_more_than_the_spread(found, kept, words):
+    assert verdict(Lever("a", "1x", kept=kept), found) == words
+    assert verdict(Lever("a", "1x", kept=kept, why="because"), found) == f"{words}; because"
 
 
 def made_up(model, device, **figures):

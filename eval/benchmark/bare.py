@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from eval.benchmark.clock import Clock
-from eval.benchmark.step import Call, Seen, running
+from eval.benchmark.step import Call, Seen, running, uncompiled
 from eval.benchmark.variants import Variant
 from eval.models.counted import Operations
 
@@ -70,11 +70,11 @@ def operations(variant: Variant, seen: Seen) -> Operated:
     """Counted from one call of each."""
     model = variant.model
     (call,), sounds = (_placed(found[:1], model.device) for found in (seen.forward, seen.sounds))
-    with running(variant), Operations() as alone, torch.no_grad():
+    with running(variant), uncompiled(), Operations() as alone, torch.no_grad():
         model.denoise(*call)
-    with running(variant), Operations() as both:
+    with running(variant), uncompiled(), Operations() as both:
         _gradient(model.denoise, call)
-    with running(variant), Operations() as wave:
+    with running(variant), uncompiled(), Operations() as wave:
         for sound in sounds:
             _gradient(model.wave, sound)
     rows, clips = len(call[0]), sum(len(sound[0]) for sound in sounds)

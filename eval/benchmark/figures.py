@@ -24,13 +24,13 @@ class Figure:
 
     @property
     def pays(self) -> bool:
-        """Of a gain: more than 1 by more than the quartiles are apart."""
-        return self.value - 1 > self.high - self.low
+        """Of a gain: more than 1 by more than the quartiles are apart. One round has no spread to tell by."""
+        return len(self.rounds) > 1 and self.value - 1 > self.high - self.low
 
     @property
     def costs(self) -> bool:
         """Of a gain: less than 1 by more than the quartiles are apart."""
-        return 1 - self.value > self.high - self.low
+        return len(self.rounds) > 1 and 1 - self.value > self.high - self.low
 
 
 def find(frame: pd.DataFrame, metric: str, variant: str) -> Figure | None:

@@ -32,6 +32,8 @@ def verdict(lever: Lever, gain: Figure | None) -> str:
     default = "kept" if lever.kept else "off"
     if gain is None:
         said = "not measured here"
+    elif len(gain.rounds) < 2:
+        said = "one round does not tell"
     elif gain.pays:
         said = "pays"
     else:

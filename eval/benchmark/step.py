@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.utils._python_dispatch import _disable_current_modes
 
@@ -42,14 +43,21 @@ def step_seconds(variant: Variant, steps: int) -> float:
 
 
 def watch(variant: Variant) -> Seen:
-    """One step with all meters on; slower by that, so it is not timed, and warms up the variant."""
+    """One step with all meters on; slower by that, so it is not timed, and warms up the variant.
+
+    On a CPU what is compiled runs as it was written: its memory is that of the code without compiling.
+    """
     seen, model = Seen(), variant.model
     calls: list[Call] = []
 
     def forward_ends(saved: int) -> None:
         seen.forward, seen.saved = list(calls), saved
 
-    with running(variant), allocated(model.device) as meter, saved_bytes() as kept, ExitStack() as noted:
+    with ExitStack() as noted:
+        if model.device.type == "cpu":  # its meter sees operations
+            noted.enter_context(uncompiled())
+        noted.enter_context(running(variant))
+        meter, kept = noted.enter_context(allocated(model.device)), noted.enter_context(saved_bytes())
         noted.enter_context(replaced(model, "denoise", lambda denoise: _noting(denoise, calls)))
         noted.enter_context(replaced(model, "wave", lambda wave: _noting(wave, seen.sounds)))
         _first_steps(variant, 1, told(variant.control, lambda: forward_ends(kept.bytes)))
@@ -65,6 +73,12 @@ def running(variant: Variant) -> Iterator[None]:
         for change in variant.changes:
             changed.enter_context(change(variant.model))
         yield
+
+
+def uncompiled() -> AbstractContextManager[None]:
+    """What is compiled runs as it was written, since a compiled graph does not show its operations."""
+    stance: AbstractContextManager[None] = torch.compiler.set_stance("force_eager")
+    return stance
 
 
 class _Enough(Exception):
