@@ -95,6 +95,16 @@ def test_a_lever_is_measured_on_the_models_and_devices_that_have_it():
     assert [name for one in variants(options, there, Models()) for name in one.names] == [NONE, ALL, "only graphs"]
 
 
+def test_of_levers_that_share_an_option_the_one_that_is_on_wins():
+    first = Lever("auto", "1x", on=("memory=auto",), off=("memory=checkpoint",))
+    second = Lever("host", "1x", on=("memory=host",), off=("memory=checkpoint",), in_all=False)
+    found = asked({"batch_sizes": [], "variants": {}, "only": None}, [first, second])
+    last = {name: one.overrides[-1] for name, one in found.items() if name != REFERENCE}
+    assert last[NONE] == last["all but auto"] == "memory=checkpoint"
+    assert last[ALL] == last["only auto"] == "memory=auto"
+    assert last["all and host"] == last["only host"] == "memory=host"
+
+
 def test_what_is_the_same_under_two_names_is_measured_once(made):
     assert made["checkpoint"] is made["all but memory_auto"]
     assert made["float32"] is made["all but bf16_weights"]

@@ -161,8 +161,9 @@ def _variant(options: Mapping[str, Any], model_name: str, name: str, one: Asked,
 
 
 def _of(levers: list[Lever], on: list[Lever], overrides: Iterable[str] = (), bare: bool = False) -> Asked:
-    """These levers on, the others off, and the overrides on top."""
-    chosen = [switch for lever in levers for switch in (lever.on if lever in on else lever.off)]
+    """These levers on, the others off, and the overrides on top. Of levers that share an option, the one on wins."""
+    chosen = [switch for lever in levers if lever not in on for switch in lever.off]
+    chosen += [switch for lever in on for switch in lever.on]
     slow = [lever.slow for lever in levers if lever.slow and lever not in on]
     return Asked([*chosen, *overrides], slow, warmup=max((lever.warmup for lever in on), default=0), bare=bare)
 
