@@ -1,6 +1,7 @@
 """Frozen convolutions keep no input: the same gradients, to the bit, from less memory."""
 
 import copy
+import weakref
 
 import pytest
 import torch
@@ -59,6 +60,17 @@ def test_the_same_gradient(kind, dtype, layout):
     assert kept == (before if exempt else 0)
     remember_inputs(module)
     assert gradient(module, x)[1] == before
+
+
+def test_the_input_is_gone():
+    module, x = frozen("2d")
+    forget_inputs(module)
+    held = x.requires_grad_().exp().sin()  # keeps exp(x), and nothing keeps its result
+    seen = weakref.finalize(held.untyped_storage(), int)
+    y = module(held)
+    del held
+    assert not seen.alive
+    assert torch.autograd.grad(y.sum(), x)[0].isfinite().all()
 
 
 def test_a_convolution_that_learns_keeps_its_input():

@@ -45,8 +45,10 @@ class _Forgetful(nn.Module):
         if learns or not x.requires_grad or not torch.is_grad_enabled() or torch.compiler.is_compiling():
             return convolution(x, *args)
 
+        its_id = id(x)  # not itself: the graph holds this function as long as what it returns
+
         def keep(tensor: Tensor) -> Any:
-            return (x.shape, x.stride(), x.dtype, x.device) if tensor is x else tensor
+            return (tensor.shape, tensor.stride(), tensor.dtype, tensor.device) if id(tensor) == its_id else tensor
 
         with saved_tensors_hooks(keep, _empty):
             return convolution(x, *args)
