@@ -39,7 +39,8 @@ def find(frame: pd.DataFrame, metric: str, variant: str) -> Figure | None:
     if not len(chosen):
         return None
     one = chosen.iloc[0]
-    return Figure(*(float(one[name]) for name in ("value", "low", "high")), tuple(map(float, one["rounds"].split())))
+    value, low, high = (float(one[name]) for name in ("value", "low", "high"))
+    return Figure(value, low, high, tuple(map(float, one["rounds"].split())))
 
 
 def ratio(over: Figure | None, under: Figure | None) -> Figure | None:

@@ -80,7 +80,8 @@ def sample(model: MusicModel, condition: Condition, scheduler: DDIMScheduler, sc
 
     def step(x_t: Tensor, t: Tensor) -> Tensor:
         eps, eps_null = model.denoise(torch.cat([x_t, x_t]), t.expand(2 * len(x_t)), condition).chunk(2)
-        return scheduler.step(eps_null + scale * (eps - eps_null), t, x_t).prev_sample
+        guided = eps_null + scale * (eps - eps_null)
+        return scheduler.step(guided, t, x_t, return_dict=False)[0]  # type: ignore[arg-type]  # as its pipelines do
 
     x_t = x_T
     for t in scheduler.timesteps:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-import numpy as np
 import torch
 
 from ditto.memory import GIB
@@ -55,7 +54,7 @@ def several(metric: str, values: Iterable[float]) -> Row:
 
 def ratios(metric: str, over: Sequence[float], under: Sequence[float]) -> Row:
     """Round by round; an interrupted round is left out."""
-    return several(metric, (np.asarray(a) / b for a, b in zip(over, under, strict=False)))
+    return several(metric, (a / b for a, b in zip(over, under, strict=False)))
 
 
 def _watched_rows(one: Measured) -> list[Row]:

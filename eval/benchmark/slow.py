@@ -88,7 +88,7 @@ class ParameterGradients(Slow):
             backward(tensor, *args, **kwargs)  # `inputs` would spare the weights
 
         model.requires_grad_(True)
-        torch.Tensor.backward = of_everything  # type: ignore[method-assign]
+        torch.Tensor.backward = of_everything  # type: ignore[method-assign, assignment]
         try:
             yield
         finally:

@@ -20,6 +20,7 @@ from eval.efficiency.cases import Case, composed
 REFERENCE, NONE, ALL = "plain reference", "no lever", "all levers"
 PLAIN = {"_target_": "eval.benchmark.plain.Plain", "steps": 1}
 CONTIGUOUS = {"_target_": "eval.benchmark.slow.Contiguous"}
+SWITCHES = {"with": "on", "without": "off"}  # words of the configuration that Python keeps for itself
 SlowConfig = dict[str, Any]
 
 
@@ -55,10 +56,9 @@ def levers(options: Mapping[str, Any]) -> list[Lever]:
     """As conf/benchmark.yaml has them."""
     found = []
     for name, given in options["levers"].items():
-        about = {key: value for key, value in given.items() if key not in ("with", "without", "devices", "models")}
-        switches = {"on": tuple(given.get("with", ())), "off": tuple(given.get("without", ()))}
-        devices, models = tuple(given.get("devices", ("cpu", "cuda"))), tuple(given.get("models", ()))
-        found.append(Lever(name, **about, **switches, devices=devices, models=models))
+        about: dict[str, Any] = {SWITCHES.get(key, key): value for key, value in given.items()}
+        about = {key: tuple(value) if isinstance(value, list) else value for key, value in about.items()}
+        found.append(Lever(name, **about))
     return found
 
 
@@ -156,7 +156,7 @@ def _variant(options: Mapping[str, Any], model_name: str, name: str, one: Asked,
         resolved["method"] = dict(PLAIN)
     policy = str(resolved["memory"]["_target_"]).rpartition(".")[2].lower()
     batch, T = resolved["batch_size"] or 1, resolved["sampler"]["steps"]
-    extra = {"slow": tuple(one.slow), "warmup": one.warmup, "bare": one.bare}
+    extra: dict[str, Any] = {"slow": tuple(one.slow), "warmup": one.warmup, "bare": one.bare}
     return Variant(model_name, method, T, policy, batch, resolved, models=models, names=[name], **extra)
 
 
