@@ -68,8 +68,8 @@ def test_no_lever_has_all_taken_away_and_all_levers_none():
     extra = [*chosen, Lever("c", "1x", on=("c=1",), off=("c=0",), in_all=False, alone=False, warmup=2)]
     found = asked({"batch_sizes": [2], "variants": {"x": ["a=2"]}, "only": None}, extra)
     assert (found[NONE].overrides, len(found[NONE].slow)) == (["a=0", "c=0"], 1)
-    assert (found[ALL].overrides, found[ALL].slow) == (["a=1", "c=0"], [])
-    assert found["only a"].overrides == ["a=1", "c=0"]
+    assert (found[ALL].overrides, found[ALL].slow) == (["c=0", "a=1"], [])
+    assert found["only a"].overrides == ["c=0", "a=1"]
     assert len(found["only a"].slow) == 1
     assert found["all but b"].slow == [{"_target_": "b"}]
     assert found["all and c"].overrides == ["a=1", "c=1"]
