@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import hydra
 from hydra.core.global_hydra import GlobalHydra
 
+from ditto import allocator
+from ditto.errors import UserError
 from ditto.run import CONF
-from ditto.types import UserError
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -27,6 +28,7 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], None]], Callab
         @hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)
         @functools.wraps(function)
         def main(cfg: DictConfig) -> None:
+            allocator.keep_buffers()
             GlobalHydra.instance().clear()  # the command line is read; what follows may compose other configs
             try:
                 function(cfg)

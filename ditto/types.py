@@ -13,17 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-
-class UserError(ValueError):
-    """A mistake the user can mend: one clear line that says what to do. The commands print it and exit with code 2."""
-
-
-class NoSpace(UserError):
-    """Something could not be written; the same command goes on once there is room, and nothing else has to be asked."""
-
-
-class UndefinedTask(UserError):
-    """A method asked for a control that it has no meaning for; the message lists those that it has."""
+from ditto.errors import NoSpace as NoSpace
+from ditto.errors import UndefinedTask as UndefinedTask
+from ditto.errors import UserError as UserError
 
 
 @dataclass(frozen=True)

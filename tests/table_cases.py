@@ -4,8 +4,7 @@ import pandas as pd
 
 from eval.finished import ABOUT, BESIDE
 from eval.sets import mean_row, row
-from eval.tables import __main__ as command
-from eval.tables import base
+from eval.tables import base, command
 from eval.tables.definition import load
 from tests.run_cases import options, write_run
 

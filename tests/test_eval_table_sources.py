@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from eval.tables import __main__ as command
+from eval.tables import command
 from tests.run_cases import write_run
 from tests.table_cases import config, line, long, made, without_sound, written
 

@@ -12,8 +12,8 @@ from ditto.run import CONF, SEARCH
 from ditto.types import UserError
 from eval.fad import SmallSetWarning
 from eval.orders import printed
-from eval.tables import __main__ as command
-from eval.tables import base, latex
+from eval.tables import base, command, latex
+from eval.tables.__main__ import main
 from eval.tables.base import Filled
 from eval.tables.definition import numbers
 from eval.tables.grid import panels, reported
@@ -191,7 +191,7 @@ def test_missing_prints_commands_that_run_and_computes_nothing(tmp_path, monkeyp
     monkeypatch.setattr(
         "sys.argv", ["eval.tables", "--missing", f"runs={tmp_path}", f"results={tmp_path}/results", "n=2"]
     )
-    command.main()
+    main()
     lines = capsys.readouterr().out.splitlines()
     assert not (tmp_path / "results").exists()
     runs = [text for text in lines if text.startswith("python -m ditto.run")]

@@ -16,8 +16,6 @@ from __future__ import annotations
 
 import librosa
 import numpy as np
-from scipy.ndimage import uniform_filter1d
-from scipy.signal import butter, freqz
 
 from ditto.types import UserError, analysis_window
 from eval.control import pitch, sound
@@ -40,6 +38,9 @@ def strongest_classes(
     wave_N: np.ndarray, rate: int, hop: int, smoothing_s: float = 0.1, n_fft: int = 2048, cutoff_hz: float = 261.6
 ) -> np.ndarray:
     """The pitch class with the most power in each frame, [N] -> [T]; -1 in silence."""
+    from scipy.ndimage import uniform_filter1d  # a second to load, which --help need not wait for
+    from scipy.signal import butter, freqz
+
     n_fft = analysis_window(rate, n_fft)
     b, a = butter(2, cutoff_hz, "highpass", fs=rate)
     _, gain_K = freqz(b, a, worN=np.fft.rfftfreq(n_fft, 1 / rate), fs=rate)

@@ -12,7 +12,6 @@ from functools import lru_cache
 
 import librosa
 import numpy as np
-from scipy.signal import savgol_filter
 
 from ditto.types import UserError
 
@@ -65,4 +64,8 @@ def smooth(x: np.ndarray, window: int, axis: int = -1) -> np.ndarray:
     """Savitzky-Golay of order 2; the window is made odd and at most as long as the axis, below 3 it changes nothing."""
     window = min(window, x.shape[axis])
     window -= 1 - window % 2
-    return savgol_filter(x, window, 2, axis=axis, mode="interp") if window > 2 else x
+    if window < 3:
+        return x
+    from scipy.signal import savgol_filter  # a second to load, which --help need not wait for
+
+    return savgol_filter(x, window, 2, axis=axis, mode="interp")

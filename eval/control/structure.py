@@ -12,7 +12,6 @@ Legend: N samples, T frames, D coefficients.
 from __future__ import annotations
 
 import numpy as np
-from scipy.fft import dct
 
 from ditto.types import UserError, analysis_window
 from eval.control import sound
@@ -30,6 +29,8 @@ def validate(wave_N: np.ndarray, rate: int, target_TT: np.ndarray) -> int:
 
 def mfcc(wave_N: np.ndarray, rate: int, hop: int, n_mfcc: int = 20) -> np.ndarray:
     """Orthonormal DCT-II of the 128-band dB spectrum without its first coefficient, [N] -> [n_mfcc - 1, T]."""
+    from scipy.fft import dct  # a second to load, which --help need not wait for
+
     return dct(sound.mel_db(sound.power(wave_N, hop, analysis_window(rate)), rate), axis=0, norm="ortho")[1:n_mfcc]
 
 

@@ -12,9 +12,8 @@ import hydra
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 
-from ditto.types import UserError
+from ditto.errors import UserError
 from eval.asked import CONF
-from eval.efficiency.command import run
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="efficiency")
@@ -24,6 +23,8 @@ def main(cfg: DictConfig) -> None:
 
 def command_line(cfg: DictConfig) -> None:
     """Run, say where the result is; exit code 2 for a mistake in the options, 130 when interrupted."""
+    from eval.efficiency.command import run  # PyTorch is behind it: --help does not wait for it
+
     GlobalHydra.instance().clear()  # the command line is read; each case composes its own
     stem = f"{cfg.results}/{cfg.name}"
     try:

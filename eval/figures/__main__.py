@@ -12,14 +12,15 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from ditto.build import build
 from ditto.command import command
-from ditto.types import UserError
-from eval.figures.index import stem, write_index
+from ditto.errors import UserError
 
 
 def run(cfg: DictConfig) -> list[Path]:
     """Draw what is asked for, write the index, return the files written."""
+    from ditto.build import build  # PyTorch is behind it: --help does not wait for it
+    from eval.figures.index import stem, write_index
+
     options: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
     defined = {str(name): entry for name, entry in options.pop("drawn").items()}
     folder, written = Path(options["results"]) / "figures", []

@@ -8,12 +8,13 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from ditto.command import command
-from eval.models.command import run
-from eval.models.page import write_costs
 
 
 @command("models")
 def main(cfg: DictConfig) -> None:
+    from eval.models.command import run  # PyTorch is behind it: --help does not wait for it
+    from eval.models.page import write_costs
+
     options: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
     frame = run(options)
     written = f"{options['results']}/{options['name']}.csv"

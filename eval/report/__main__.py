@@ -16,15 +16,16 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from ditto.command import command
-from ditto.run_directory import write_bytes
-from ditto.types import UserError
-from eval.comparable import collect
-from eval.report.page import page
-from eval.report.screenshot import screenshot
+from ditto.errors import UserError
 
 
 def run(cfg: DictConfig) -> Path:
     """Read the runs and write the page; returns its path."""
+    from ditto.run_directory import write_bytes  # PyTorch and pandas are behind these: --help does not wait for them
+    from eval.comparable import collect
+    from eval.report.page import page
+    from eval.report.screenshot import screenshot
+
     options: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
     if not 1 <= options["prompts"] <= options["n"]:
         raise UserError(f"prompts={options['prompts']}: choose 1 to n={options['n']}")
