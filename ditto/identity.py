@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 # Replaced in the identity by the clips they lead to: the same prompt from a file and from the command line is one run.
 _CLIP_OPTIONS = (*SOURCES, "prompts_n", "prompts_offset", "prompts_repeat", "default_prompt", "seed")
-# Tuned values stand where a method or a task reads them; seconds became frames.
-_LEFT_OUT = (*NOT_IDENTITY, *_CLIP_OPTIONS, "tuned", "seconds")
+# Tuned values stand where a method or a task reads them, the budget where a memory policy does; seconds became frames.
+_LEFT_OUT = (*NOT_IDENTITY, *_CLIP_OPTIONS, "tuned", "budget_gib", "seconds")
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ RUN_OPTIONS: dict[str, tuple[Any, int | None]] = {
     "seconds": (float | None, 0),
     "batch_size": (int | None, 1),
     "memory_gib": (float | None, 0),
+    "budget_gib": (float, 0),
     "save_every_s": (float | None, 0),
     "sweep": (str | None, None),
     "run_id": (str | None, None),

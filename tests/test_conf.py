@@ -9,7 +9,8 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
 from ditto.build import build
-from ditto.run import CONF
+from ditto.options import check_run_options
+from ditto.run import CONF, SEARCH
 from ditto.types import UserError
 
 # Groups of the run command; what other commands compose is listed by their top-level file.
@@ -78,3 +79,24 @@ def test_every_sweep_composes():
     sweeps = sorted((CONF.parent / "sweeps").glob("*.yaml"))
     for path in sweeps:
         assert OmegaConf.load(path) is not None
+
+
+@pytest.mark.parametrize("memory", [f"memory={name}" for name in choices("memory")])
+def test_every_memory_policy_goes_with_an_experiment_that_has_a_budget(memory):
+    cfg = composed("run", "+experiment=methods", "size=paper", memory, SEARCH)
+    assert build(OmegaConf.to_container(cfg.memory, resolve=True), "memory") is not None
+    assert cfg.memory.get("budget_gib", 60.0) == 60.0
+
+
+@pytest.mark.parametrize(
+    "wrong", ["memory.budget_gib=-1", "budget_gib=-1", "budget_gib=much", "memory.budget_gib=null"]
+)
+def test_a_budget_without_sense_is_refused(wrong):
+    options = OmegaConf.to_container(composed("run", "model=toy", wrong), resolve=True)
+
+    def check():
+        check_run_options(options)
+        build(options["memory"], "memory")
+
+    with pytest.raises(UserError, match="budget_gib"):
+        check()
