@@ -99,6 +99,7 @@ def test_of_levers_that_share_an_option_the_one_that_is_on_wins():
     first = Lever("auto", "1x", on=("memory=auto",), off=("memory=checkpoint",))
     second = Lever("host", "1x", on=("memory=host",), off=("memory=checkpoint",), in_all=False)
     found = asked({"batch_sizes": [], "variants": {}, "only": None}, [first, second])
+    assert second.together == (ALL, "all and host")
     last = {name: one.overrides[-1] for name, one in found.items() if name != REFERENCE}
     assert last[NONE] == last["all but auto"] == "memory=checkpoint"
     assert last[ALL] == last["only auto"] == "memory=auto"
@@ -189,6 +190,16 @@ def test_steps_end_before_the_last_sampling(made):
     assert 0 < seconds < 10
 
 
+def test_every_pass_has_the_same_method_so_that_a_policy_knows_its_last_chain(made):
+    """`auto` does not watch a chain that fitted the last time: the first chain is slower than all others of a run."""
+    variant = made[ALL]
+    step_seconds(variant, 1)
+    memory = variant.made_once.memory
+    assert memory.chain_bytes > 0
+    step_seconds(variant, 1)
+    assert variant.made_once.memory is memory
+
+
 def test_the_clock_tells_seconds_between_marks():
     clock = Clock(CPU)
     for _ in range(3):
@@ -266,6 +277,13 @@ def test_gains_are_ratios_of_neighbours_in_time():
     assert gains["gain_alone"]["value"] == 3.0
     both[1].failed = "out of memory"
     assert [name for name, _ in lever_rows([lever], both)] == ["a"]
+
+
+def test_a_lever_may_be_held_to_another_variant():
+    lever = Lever("a", "1x", in_all=False, over="checkpoint")
+    three = [fake(ALL, [1.0]), fake("checkpoint", [3.0]), fake("all and a", [2.0])]
+    ((_, gain),) = lever_rows([lever], three)
+    assert gain["value"] == 1.5
 
 
 def test_gains_of_batches_are_per_clip():

@@ -88,7 +88,6 @@ class _Enough(Exception):
 def _first_steps(variant: Variant, steps: int, control: Control) -> list[dict[str, Any]]:
     """The history's rows of the first steps."""
     rows: list[dict[str, Any]] = []
-    method = variant.made(steps)
 
     def note(row: dict[str, Any]) -> None:
         rows.append(row)
@@ -97,7 +96,7 @@ def _first_steps(variant: Variant, steps: int, control: Control) -> list[dict[st
 
     def started(request: Request) -> Generation:
         with contextlib.suppress(_Enough):
-            return method(replace(request, observe=note))
+            return variant.made_once(replace(request, observe=note))
         return Generation(request.x_T, request.x_T, request.x_T.flatten(1), History())  # nobody hears it
 
     wait(variant.model.device)

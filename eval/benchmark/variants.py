@@ -13,12 +13,13 @@ from functools import cached_property
 from typing import Any
 
 from ditto.build import build
+from ditto.method import Method
 from ditto.models.base import MusicModel
 from eval.benchmark.slow import Slow
 from eval.efficiency.cases import Case, composed
 
 REFERENCE, NONE, ALL = "plain reference", "no lever", "all levers"
-PLAIN = {"_target_": "eval.benchmark.plain.Plain", "steps": 1}
+PLAIN = {"_target_": "eval.benchmark.plain.Plain"}
 CONTIGUOUS = {"_target_": "eval.benchmark.slow.Contiguous"}
 SWITCHES = {"with": "on", "without": "off"}  # words of the configuration that Python keeps for itself
 SlowConfig = dict[str, Any]
@@ -37,6 +38,7 @@ class Lever:
     kept: bool = True
     why: str = ""
     alone: bool = True
+    over: str = ALL
     devices: tuple[str, ...] = ("cpu", "cuda")
     models: tuple[str, ...] = ()  # that have its options; empty: all
     warmup: int = 0
@@ -48,8 +50,8 @@ class Lever:
 
     @property
     def together(self) -> tuple[str, str]:
-        """The variants without and with it, all others on."""
-        return (f"all but {self.name}", ALL) if self.in_all else (ALL, f"all and {self.name}")
+        """The variants without and with it, all others on; a lever that is not among all may be held to another one."""
+        return (f"all but {self.name}", ALL) if self.in_all else (self.over, f"all and {self.name}")
 
 
 def levers(options: Mapping[str, Any]) -> list[Lever]:
@@ -99,8 +101,14 @@ class Variant(Case):
 
     @cached_property
     def model(self) -> MusicModel:
+        """Shared, see `Models`."""
         permanent = [change for change in self.changes if change.permanent]
         return self.models.get(self.options["model"], self.options["device"], permanent)
+
+    @cached_property
+    def made_once(self) -> Method:
+        """One for all passes: a memory policy knows its second chain from the first, as in a run."""
+        return self.made(self.options["task"]["steps"])
 
 
 @dataclass
@@ -127,8 +135,10 @@ def asked(options: Mapping[str, Any], chosen: list[Lever]) -> dict[str, Asked]:
         if lever.alone:
             found[lever.only] = _of(chosen, [lever])
         less, more = lever.together
-        found.setdefault(less, _of(chosen, [one for one in full if one is not lever]))
-        found.setdefault(more, _of(chosen, [*full, lever]))
+        if lever.in_all:
+            found[less] = _of(chosen, [one for one in full if one is not lever])
+        else:
+            found[more] = _of(chosen, [*full, lever])
     wanted = options["only"]
     return {k: v for k, v in found.items() if not wanted or any(part in k for part in wanted)}
 
@@ -153,7 +163,7 @@ def _variant(options: Mapping[str, Any], model_name: str, name: str, one: Asked,
     resolved = composed(shared, _last([f"sampler.steps={options['sampler_steps']}", *one.overrides]))
     method = "plain" if one.plain else next((o[7:] for o in one.overrides if o.startswith("method=")), "ditto")
     if one.plain:
-        resolved["method"] = dict(PLAIN)
+        resolved["method"] = {**PLAIN, "steps": resolved["task"]["steps"]}
     policy = str(resolved["memory"]["_target_"]).rpartition(".")[2].lower()
     batch, T = resolved["batch_size"] or 1, resolved["sampler"]["steps"]
     extra: dict[str, Any] = {"slow": tuple(one.slow), "warmup": one.warmup, "bare": one.bare}
