@@ -19,7 +19,7 @@ from ditto.audio.mel import FLOOR, LogMel
 from ditto.audio.vocoder import Vocoder
 from ditto.models.attention import AttentionProcessor
 from ditto.models.base import MusicModel, hash_weights
-from ditto.models.compiled import compile_forward
+from ditto.models.compiled import compile_blocks
 from ditto.models.precondition import precondition
 from ditto.models.recompute import recompute_in_backward
 from ditto.models.text import TextEncoder, shared_text_encoder
@@ -181,10 +181,10 @@ def _quick(model: Embedded, attention: str, compile: str | None, recompute: bool
     """The model with the options of speed and memory."""
     net: Any = model.network.net
     net.set_attn_processor(AttentionProcessor(attention))
+    if compile is not None:
+        compile_blocks(model.network.blocks(), compile, model.device)
     if recompute:
         recompute_in_backward(model.network.blocks())
-    if compile is not None:
-        compile_forward(model.network, compile, model.device)
     return model
 
 

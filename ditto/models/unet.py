@@ -119,7 +119,7 @@ class SpectrogramUNet(nn.Module):
         return unpatchify(y, self.p, self.q)
 
     def blocks(self) -> list[nn.Module]:
-        """The large blocks in their order: what `recompute` runs again."""
+        """The large blocks in their order: what `compile` compiles and `recompute` runs again."""
         net: Any = self.net
         return [*net.down_blocks, net.mid_block, *net.up_blocks]
 
