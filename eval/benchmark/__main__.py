@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -14,7 +15,13 @@ def main(cfg: DictConfig) -> None:
     from eval.benchmark.command import run
 
     options: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
-    page = run(options)
+    try:
+        page = run(options)
+    except KeyboardInterrupt:
+        print(
+            "interrupted: the whole rounds so far are kept; the same command starts anew, beside them", file=sys.stderr
+        )
+        sys.exit(130)
     print(f"written to {page} and {page.with_suffix('.csv').name} beside it")
 
 
