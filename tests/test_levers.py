@@ -96,7 +96,7 @@ def traced() -> Iterator[Embedded]:
 
 def graphs(model: Embedded) -> int:
     """How many were compiled of the middle block's forward pass."""
-    forward = type(model.network.net.mid_block).forward  # type: ignore[union-attr]
+    forward = type(model.network.net.mid_block).forward
     return len(torch._dynamo.eval_frame._debug_get_cache_entry_list(forward.__code__))
 
 
@@ -106,7 +106,9 @@ def test_what_is_not_compiled_runs_as_it_did(traced: Embedded) -> None:
     with torch.no_grad():
         assert torch.equal(traced.denoise(x_t, t, condition), plain.denoise(x_t, t, condition))
     assert graphs(traced) == before
-    seen = features_of(traced, x_t.requires_grad_(), t, condition)  # its hooks came after the compiling
+    traced.denoise(x_t.requires_grad_(), t, condition)
+    assert graphs(traced) == before + 1
+    seen = features_of(traced, x_t, t, condition)  # whose hooks came after the compiling
     for one, other in zip(seen, features_of(plain, x_t, t, condition), strict=True):
         torch.testing.assert_close(one, other)
 
@@ -149,7 +151,7 @@ def test_compiled_kernels_are_the_packaged_network(precision: str) -> None:
     x_t, t = torch.cat([noise([0], Embedded.shape)] * 2).requires_grad_(), torch.tensor([500, 500])
     direction, made = noise([1, 2], Embedded.shape), []
     for options in {"precision": precision, "compile": "default"}, {"precision": precision}, {"precision": "float32"}:
-        model = load(**options)
+        model = load(**options)  # type: ignore[arg-type]
         both = model.encode(["a calm song"]).cat(model.encode([""]))
         y = model.network(x_t.to(model.dtype), t, *model.text_inputs(both)).float()
         made.append((y.detach(), torch.autograd.grad((y * direction).sum(), x_t)[0]))
