@@ -4,8 +4,8 @@
 
 CFG is the doubled batch that every diffusers pipeline has, and the weights are frozen, as tutorials tell: both are
 levers of `eval.benchmark` too, so the reference is not made slower than it would be. Everything else is left as it
-comes. The network, its weights and the control's loss are the benchmarked model's own; the network's layout in memory
-is PyTorch's (`eval.benchmark.slow.Contiguous`). No thresholding, no guidance interval, no batch.
+comes. The network, its weights and the control's loss are the benchmarked model's own; what our code does to them by
+itself is taken away (`reference` in conf/benchmark.yaml). No thresholding, no guidance interval, no batch.
 """
 
 from __future__ import annotations

@@ -20,7 +20,6 @@ from eval.efficiency.cases import Case, composed
 
 REFERENCE, NONE, ALL = "plain reference", "no lever", "all levers"
 PLAIN = {"_target_": "eval.benchmark.plain.Plain"}
-CONTIGUOUS = {"_target_": "eval.benchmark.slow.Contiguous"}
 SWITCHES = {"with": "on", "without": "off"}  # words of the configuration that Python keeps for itself
 SlowConfig = dict[str, Any]
 
@@ -125,7 +124,7 @@ class Asked:
 def asked(options: Mapping[str, Any], chosen: list[Lever]) -> dict[str, Asked]:
     """Name -> variant, of one model; the main ones first."""
     full = [lever for lever in chosen if lever.in_all]
-    plain = Asked(["precision=float32", "memory=checkpoint", "method=ditto"], [CONTIGUOUS], plain=True, bare=True)
+    plain = Asked(["precision=float32", "memory=checkpoint"], list(options["reference"]), plain=True, bare=True)
     found = {REFERENCE: plain, NONE: _of(chosen, []), ALL: _of(chosen, full, bare=True)}
     for size in options["batch_sizes"]:
         found[f"{ALL}, {size} clips"] = _of(chosen, full, [f"batch_size={size}"], bare=True)
