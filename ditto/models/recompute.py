@@ -1,6 +1,6 @@
 """Gradient checkpointing inside a network: blocks that keep their inputs only, and run again in the backward pass.
 
-The memory policies (ditto/memory.py) decide which steps of a chain are kept; the one step that is run again then keeps
+The memory policies (ditto/memory/) decide which steps of a chain are kept; the one step that is run again then keeps
 every activation of the network. For networks where even that is too much, each of its blocks is checkpointed as well:
 the peak falls to the inputs of all blocks and the inside of one, for one more forward pass (Chen et al. 2016).
 """
