@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-from scipy import stats
 
 PAPER = Path(__file__).with_name("paper_reported.csv")
 TABLES = (1, 2, 3, 5, 9, 11)  # the others ask something else of one method, or of listeners
@@ -91,6 +90,8 @@ def compare(table: pd.DataFrame, paper: pd.DataFrame) -> Iterator[Order]:
 
 
 def _order(task: str, metric: str, both: pd.DataFrame) -> Order:
+    from scipy import stats  # a second to load, which --help need not wait for
+
     sign = -1.0 if better_is_higher(metric) else 1.0
     costs = {column: sign * both[column] for column in ("value_paper", "value")}
     paper, ours = (tuple(both["method"].iloc[cost.argsort(kind="stable")]) for cost in costs.values())

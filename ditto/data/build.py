@@ -10,7 +10,7 @@ import sys
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
-from ditto.types import UserError
+from ditto.errors import UserError
 
 SYNTHS = ("fluidsynth", "tinysoundfont")
 
@@ -71,10 +71,13 @@ def positive(text: str) -> int:
     return value
 
 
+def default_workers() -> int:
+    """As many processes as cores may be used."""
+    return len(os.sched_getaffinity(0))
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    from ditto.data.compose import default_workers
-
     top = argparse.ArgumentParser(prog="python -m ditto.data.build", description=__doc__.split("\n\n")[1])
     commands = top.add_subparsers(dest="command")
     helps = {

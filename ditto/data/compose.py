@@ -1,7 +1,6 @@
 """Compose the whole corpus in parallel: plans -> MIDI -> packs and labels in the repository."""
 
 import csv
-import os
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -52,8 +51,3 @@ def compose_all(workers: int, count: int | None = None, folder: Path = CORPUS) -
         writer = csv.writer(handle, lineterminator="\n")
         writer.writerows([("piece_id", "reason"), *dropped])
     return pieces
-
-
-def default_workers() -> int:
-    """As many processes as cores may be used."""
-    return len(os.sched_getaffinity(0))

@@ -25,7 +25,7 @@ from ditto.data.render import RenderError, find_soundfont, render_piece
 from ditto.data.render import require as require_fluidsynth
 from ditto.data.tinysynth import render_tiny
 from ditto.data.tinysynth import require as require_tinysoundfont
-from ditto.types import UserError
+from ditto.errors import UserError
 
 Render = Callable[[Piece, bytes, Path, Path], float]
 """(piece, MIDI, output file, soundfont) -> seconds; raises RenderError to drop the piece."""

@@ -22,7 +22,7 @@ from ditto.data.labels import Piece, to_csv
 from ditto.data.pack import atomic_write
 from ditto.data.render import RATE, SILENCE_DB, write_flac
 from ditto.data.tunes import split_of
-from ditto.types import UserError
+from ditto.errors import UserError
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".mp3")
 CLIP_SECONDS = 512 * 256 / RATE

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from ditto.types import UserError
+from ditto.errors import UserError
 
 CORPUS = Path(__file__).parent / "corpus"
 LIBRARY = Path("/usr/share/mma/lib")

@@ -13,7 +13,7 @@ from ditto.data.captions import captions, mood
 from ditto.data.grooves import CORPUS
 from ditto.data.harmony import NAMES
 from ditto.data.plan import Plan
-from ditto.types import UserError
+from ditto.errors import UserError
 
 LABELS = CORPUS / "pieces.csv.gz"
 

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from ditto.data.grooves import CORPUS
-from ditto.types import UserError
+from ditto.errors import UserError
 
 
 def atomic_write(path: Path, data: bytes) -> None:

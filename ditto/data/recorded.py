@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ditto.data.folder import SUFFIXES, Source, convert_all
 from ditto.data.pack import atomic_write
-from ditto.types import UserError
+from ditto.errors import UserError
 
 
 @dataclass(frozen=True)

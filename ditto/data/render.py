@@ -18,7 +18,7 @@ import soundfile
 
 from ditto.data.labels import Piece
 from ditto.data.plan import seed_of
-from ditto.types import UserError
+from ditto.errors import UserError
 
 RATE, SYNTH_RATE = 22050, 44100
 MAX_SECONDS, TIMEOUT = 100.0, 60.0

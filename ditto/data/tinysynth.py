@@ -16,7 +16,7 @@ import numpy as np
 from ditto.data.labels import Piece
 from ditto.data.plan import seed_of
 from ditto.data.render import MAX_SECONDS, SYNTH_RATE, TIMEOUT, RenderError, finish, write_flac
-from ditto.types import UserError
+from ditto.errors import UserError
 
 TAIL_SECONDS, GAIN_DB, DRUMS, VOICES = 3.0, -12.0, 9, 256
 

@@ -13,7 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from ditto.data.abc import AbcError, AbcTune, Note, parse_tune, split_tunes
-from ditto.types import UserError
+from ditto.errors import UserError
 
 BOOKS = {"ryan": "ryansMammoth", "oneill": "oneills1850"}
 BEATS = {"2/4": 4, "2/2": 4, "4/4": 4, "3/4": 3, "6/8": 3, "9/8": 3, "3/8": 3}

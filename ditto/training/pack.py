@@ -15,9 +15,9 @@ import tempfile
 from pathlib import Path
 
 from ditto.data.labels import load_pieces
+from ditto.errors import UserError
 from ditto.training.parts import split
 from ditto.training.small_text import shrink
-from ditto.types import UserError
 
 WHEELS = (
     "hydra-core", "omegaconf", "diffusers", "librosa", "soundfile", "soxr", "audioread", "pooch", "platformdirs",

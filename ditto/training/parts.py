@@ -12,7 +12,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from ditto.types import UserError
+from ditto.errors import UserError
 
 
 def _sum(path: Path) -> str:

@@ -1,0 +1,1 @@
+"""How long a user waits before anything happens, in fresh processes."""
