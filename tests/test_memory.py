@@ -224,6 +224,15 @@ def test_auto_is_never_called_more_often_than_checkpoint_and_runs_a_part_of_a_st
     assert len(made) == 4
 
 
+def test_what_ran_again_is_not_kept_for_longer_than_it_is_used():
+    x = torch.randn(100, requires_grad=True)
+    step = Step(lambda x: x.exp().sin().exp(), (x,), Ledger(budget=0))
+    y = step.run(x)
+    torch.autograd.grad(y.sum(), x, retain_graph=True)
+    assert len(step.kept) == step.forgotten == 3
+    assert [kept().tensor for kept in step.kept] == [None] * 3
+
+
 def test_auto_accounts_for_a_batch():
     auto = Auto(1.0)
     _run(auto)

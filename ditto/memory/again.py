@@ -52,7 +52,8 @@ class Kept:
     __slots__ = ("__weakref__", "index", "step", "tensor")
 
     def __init__(self, step: Step, index: int, tensor: Tensor) -> None:
-        self.step, self.index, self.tensor = step, index, tensor
+        self.step, self.index = step, index
+        self.tensor: Tensor | None = tensor
 
     def __del__(self) -> None:
         if self.tensor is not None and self.index >= self.step.forgotten:
