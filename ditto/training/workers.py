@@ -11,7 +11,8 @@ from typing import TypeVar
 
 import torch
 
-from ditto.types import UserError
+from ditto import allocator
+from ditto.errors import UserError
 
 ResultT = TypeVar("ResultT")
 
@@ -23,9 +24,15 @@ def ordered_map(work: Callable[[Path], ResultT], paths: list[Path], workers: int
         return
     size = 8 * workers
     # Not forked: the parent may already run threads of torch.
-    with ProcessPoolExecutor(workers, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
+    with ProcessPoolExecutor(workers, get_context("spawn"), _begin) as pool:
         for start in range(0, len(paths), size):
             yield from pool.map(work, paths[start : start + size])
+
+
+def _begin() -> None:
+    """Of a worker."""
+    torch.set_num_threads(1)
+    allocator.keep_buffers()
 
 
 def prepare_splits(prog: str, description: str, build: Callable[[Path, str, int], str]) -> int:
@@ -36,6 +43,7 @@ def prepare_splits(prog: str, description: str, build: Callable[[Path, str, int]
     parser = argparse.ArgumentParser(prog=f"python -m {prog}", description=description)
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: one a core)")
     workers = max(1, parser.parse_args().workers)
+    allocator.keep_buffers()
     try:
         for split in ("train", "val"):
             print(f"{split}: {build(Path(os.environ.get('DITTO_DATA', 'data')), split, workers)}")
