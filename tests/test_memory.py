@@ -224,6 +224,25 @@ def test_auto_is_never_called_more_often_than_checkpoint_and_runs_a_part_of_a_st
     assert len(made) == 4
 
 
+@pytest.mark.parametrize("memory", [Auto(0.0), Auto(500 / GIB), Auto(1.0), Host(), Revolve(1), Checkpoint()])
+def test_running_again_leaves_nothing(memory):
+    """A hook that returns an operation's own result would tie it to the graph, and both to each other for ever."""
+    x, seen = torch.randn(100, requires_grad=True), []
+
+    def step(x):
+        y = x.exp()
+        seen.append(weakref.finalize(y.untyped_storage(), int))
+        return y.exp().sin()
+
+    y = memory.run(step, x)
+    y.sum().backward()
+    with saved_bytes():
+        z = step(x)
+    del y, z
+    assert len(seen) >= 2
+    assert not any(one.alive for one in seen)
+
+
 def test_what_ran_again_is_not_kept_for_longer_than_it_is_used():
     x = torch.randn(100, requires_grad=True)
     step = Step(lambda x: x.exp().sin().exp(), (x,), Ledger(budget=0))

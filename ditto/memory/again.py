@@ -133,12 +133,13 @@ class Step:
             if is_weight(tensor):
                 return tensor
             kept = self.kept[made]() if made < self.forgotten else None
+            found = tensor.detach()  # an operation's own result would hold the graph that holds it
             if kept is not None:
-                kept.tensor = tensor.detach()
+                kept.tensor = found
             made += 1
             if made == self.forgotten:
                 raise _Enough
-            return tensor
+            return found
 
         try:
             with torch.enable_grad(), saved_tensors_hooks(keep, lambda tensor: tensor):

@@ -65,7 +65,7 @@ def saved_bytes() -> Iterator[SavedBytes]:
     def keep(tensor: Tensor) -> Tensor:
         for meter in every:
             meter.add(tensor)
-        return tensor
+        return tensor.detach()  # an operation's own result would hold the graph that holds it
 
     token = _METERS.set(every)
     try:
