@@ -11,16 +11,17 @@ Before it, a bound that costs one call of the network: if every method's most, s
 asked. So small models, and few clips, are never probed.
 
 Predicted, for 8 clips and K = 70, and real peak beside the model in MiB: model=embedded (bf16, clips of 6 s) on a CPU,
-DDIM, T = 20, CFG, task=intensity, 2026-11-23. Within -14 % and +7 % of what a batch took, or too large.
+DDIM, T = 20, CFG, task=intensity, 2026-11-23. At most 5 % less than what a batch took, or too large.
 
-| method, memory      |  1 clip   |   2 clips   |   4 clips   |
-|---------------------|-----------|-------------|-------------|
-| ditto, checkpoint   | 172   162 |  344    335 |  688    642 |
-| ditto, auto, 4 GiB  | 680   675 | 1361   1368 | 2721   2708 |
-| ditto, auto, 1 GiB  | 681   674 | 1252   1254 | 1519   1416 |
-| ditto, store        | 675   676 | 1349   1365 |             |
-| text_only           |  36    37 |   71     71 |  143    103 |
-| freedom             |  87    91 |  174    201 |  347    386 |
+| method, memory        |  1 clip   |   2 clips   |   4 clips   |
+|-----------------------|-----------|-------------|-------------|
+| ditto, checkpoint     | 145   135 |  290    294 |  579    463 |
+| ditto, revolve        | 127   128 |  254    266 |  508    461 |
+| ditto, auto, 4 GiB    | 434   437 |  869    884 | 1737   1742 |
+| ditto, auto, 1 GiB    | 438   438 |  876    877 | 1420   1455 |
+| ditto, auto, 0.25 GiB | 370   366 |  484    493 |  712    737 |
+
+text_only and freedom, whose prediction is one clip's, times the clips, were within 17 % or too large.
 """
 
 from __future__ import annotations
