@@ -157,9 +157,9 @@ class StableAudio(MusicModel):
         return ClipSpec(rate, hop // STRIDE, frames=columns * STRIDE, mel_bins=MEL_BINS, stride=STRIDE)
 
     def _blocks(self) -> Iterator[nn.Module]:
-        """What `recompute` runs again. For 47.55 s in float32 the decoder keeps 40 GiB; so 10, and 6 inside one piece.
+        """What `recompute` runs again. For 47.55 s in float32 the decoder keeps 27 GiB; so 8, at the peak of a step 17.
 
-        Whole blocks of the decoder would keep 4 GiB, and 20 inside the last one (all counted, a clip).
+        Pieces of its blocks, because the inside of a whole one is as large as all the rest (results/models.csv: counted).
         """
         yield from self.network.transformer_blocks
         for block in self.vae.decoder.block:
