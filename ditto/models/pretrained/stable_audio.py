@@ -159,7 +159,7 @@ class StableAudio(MusicModel):
     def _blocks(self) -> Iterator[nn.Module]:
         """What `recompute` runs again. For 47.55 s in float32 the decoder keeps 27 GiB; so 8, at the peak of a step 17.
 
-        Pieces of its blocks, because the inside of a whole one is as large as all the rest (results/models.csv: counted).
+        Pieces of its blocks: the inside of a whole one is as large as all the rest (counted, results/models.csv).
         """
         yield from self.network.transformer_blocks
         for block in self.vae.decoder.block:
