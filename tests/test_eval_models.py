@@ -122,7 +122,7 @@ def test_recomputation_costs_a_forward_pass_and_keeps_less(case):
     # The products inside attention have two gradients, hence somewhat more than one forward pass of operations.
     assert 3 * plain["gflop_call"] < plain["gflop_call_backward"] < 3.4 * plain["gflop_call"]
     blocks = again["gflop_call_backward"] - plain["gflop_call_backward"]
-    # Less than a forward pass: a block's last convolution keeps nothing (ditto/models/frozen.py), so it is not run again.
+    # Less than a forward pass: the last convolution of a block keeps nothing (ditto/models/frozen.py): no second run.
     assert 0.7 * plain["gflop_call"] < blocks < plain["gflop_call"]
     assert again["saved_call_gib"] < 0.5 * plain["saved_call_gib"]
     assert again["saved_wave_gib"] < 0.5 * plain["saved_wave_gib"]
