@@ -28,7 +28,7 @@ SWEEPS = CONF.parent / "sweeps"
 EXPERIMENTS = sorted(path.stem for path in (SWEEPS / "experiment").glob("*.yaml") if path.stem != "methods")
 TABLES = [name for name in EXPERIMENTS if name.startswith("paper_table")]
 SIZES = ("paper", "here", "smoke")
-ABOUT_SIZE = ("prompts_n", "prompts_repeat", "pictures", "text_only_beside")
+ABOUT_SIZE = ("prompts_n", "prompts_repeat", "pictures", "text_only_beside", "budget_gib")
 COLUMNS = OmegaConf.to_container(OmegaConf.load(CONF / "tables.yaml"))["columns"]
 FIGURES = OmegaConf.to_container(OmegaConf.load(CONF / "figures.yaml"))["drawn"]
 
