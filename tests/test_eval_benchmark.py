@@ -132,7 +132,8 @@ def test_what_a_step_must_call_is_counted(made, name, forward, recomputed, sound
 def test_what_is_kept_for_the_bare_calls_is_not_counted_as_memory(made):
     seen, other = watch(made["checkpoint"]), observe(made["checkpoint"])
     assert seen.saved == other.saved
-    assert 0.8 * other.peak < seen.peak <= other.peak
+    # Not by a single latent; what a first call leaves in caches is some 100 bytes.
+    assert 0.8 * other.peak < seen.peak < other.peak + other.latent
 
 
 @pytest.mark.parametrize("name", ["checkpoint", "store", "doodl, checkpoint"])
