@@ -14,7 +14,6 @@ from ditto.models.pretrained.random_prompts import RandomPrompts
 from ditto.noise import noise
 from ditto.optimization import Ditto
 from ditto.sampling import DDIM
-from ditto.schedules import schedule_from
 from ditto.types import ClipRequest, UserError
 from tests import tiny_pipelines as tiny
 from tests.finite_differences import directional_check
@@ -27,7 +26,7 @@ def small(precision: str = "float32", width: int = 8, **options) -> MusicLDM:
     parts = tiny.film_unet(width), tiny.vae(), tiny.hifigan(), RandomPrompts({"text_BD": [tiny.TEXT]}, unit=True)
     decoder = "float64" if precision == "float64" else "float32"
     options = {"precision": precision, "decoder_precision": decoder} | options
-    return MusicLDM(*parts, schedule_from(tiny.ddim().config), name="tiny", weights_hash="0" * 16, **options)
+    return MusicLDM(*parts, tiny.ddim().config, name="tiny", weights_hash="0" * 16, **options)
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,6 @@ from ditto.models.pretrained.random_parts import Size, random_hifigan, read_size
 from ditto.models.pretrained.random_prompts import RandomPrompts
 from ditto.models.pretrained.source import Source
 from ditto.models.pretrained.spectrogram import SpectrogramLatents
-from ditto.schedules import schedule_from
 from ditto.types import Condition, UserError
 
 SOUND = ("unet", "vae", "vocoder", "scheduler")
@@ -61,20 +60,18 @@ def load(
 
     folder = fetch(checkpoint, SOURCE, (*SOUND, *TEXT), revision)
     check_silent(folder)
-    scheduler = read_config(folder, "scheduler")
     return AudioLDM2(
         load_part(AudioLDM2UNet2DConditionModel, folder, "unet"),
         load_part(AutoencoderKL, folder, "vae"),
         load_part(SpeechT5HifiGan, folder, "vocoder"),
         load_audioldm2_text(folder),
-        schedule_from(scheduler),
+        read_config(folder, "scheduler"),
         name=name,
         weights_hash=weights_hash(folder, (*SOUND, *TEXT)),
         seconds=seconds,
         device=device,
         precision=precision,
         decoder_precision=decoder_precision,
-        prediction_type=scheduler.get("prediction_type", "epsilon"),
         recompute=recompute,
     )
 
@@ -106,14 +103,13 @@ def random_weights(
         vae,
         vocoder,
         RandomPrompts(size["condition"]),
-        schedule_from(size["scheduler"]),
+        size["scheduler"],
         name=name,
         weights_hash=size_hash(size),
         seconds=seconds,
         device=device,
         precision=precision,
         decoder_precision=decoder_precision,
-        prediction_type=size["scheduler"].get("prediction_type", "epsilon"),
         recompute=recompute,
     )
 

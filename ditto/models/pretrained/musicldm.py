@@ -21,7 +21,6 @@ from ditto.models.pretrained.random_parts import Size, random_hifigan, read_size
 from ditto.models.pretrained.random_prompts import RandomPrompts
 from ditto.models.pretrained.source import Source
 from ditto.models.pretrained.spectrogram import SpectrogramLatents
-from ditto.schedules import schedule_from
 from ditto.types import Condition
 
 SOURCE = Source(title="MusicLDM", hub="ucsd-reach/musicldm", gib=1.8, licence="CC BY-NC-SA 4.0")
@@ -54,20 +53,18 @@ def load(
     from transformers import SpeechT5HifiGan
 
     folder = fetch(checkpoint, SOURCE, PARTS, revision)
-    scheduler = read_config(folder, "scheduler")
     return MusicLDM(
         load_part(UNet2DConditionModel, folder, "unet"),
         load_part(AutoencoderKL, folder, "vae"),
         load_part(SpeechT5HifiGan, folder, "vocoder"),
         load_clap_text(folder),
-        schedule_from(scheduler),
+        read_config(folder, "scheduler"),
         name=name,
         weights_hash=weights_hash(folder, PARTS),
         seconds=seconds,
         device=device,
         precision=precision,
         decoder_precision=decoder_precision,
-        prediction_type=scheduler.get("prediction_type", "epsilon"),
         recompute=recompute,
     )
 
@@ -84,20 +81,18 @@ def random_weights(
     """A model of the published size (sizes/musicldm.json, or a mapping of that form) with seeded random weights."""
     size = read_size(config)
     network, vae, vocoder = seeded(lambda: _parts(size))
-    scheduler = size["scheduler"]
     return MusicLDM(
         network,
         vae,
         vocoder,
         RandomPrompts(size["condition"], unit=True),
-        schedule_from(scheduler),
+        size["scheduler"],
         name=name,
         weights_hash=size_hash(size),
         seconds=seconds,
         device=device,
         precision=precision,
         decoder_precision=decoder_precision,
-        prediction_type=scheduler.get("prediction_type", "epsilon"),
         recompute=recompute,
     )
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -28,7 +28,7 @@ from ditto.models.base import MusicModel
 from ditto.models.embedded import choose_dtype
 from ditto.models.prediction import epsilon_of
 from ditto.models.recompute import recompute_in_backward
-from ditto.schedules import NoiseSchedule
+from ditto.schedules import schedule_from
 from ditto.types import ClipSpec, Condition, UserError
 
 WINDOW = 1024  # samples of the log-mel's window
@@ -38,10 +38,12 @@ class SpectrogramLatents(MusicModel):
     """A subclass says in `predict` how its network takes the condition.
 
     network: diffusers' UNet2DConditionModel or a class with the same blocks; vae: AutoencoderKL; vocoder:
-    SpeechT5HifiGan; text: an nn.Module, `text(prompts) -> Condition`, kept in float32. `seconds` is the clip's length,
-    rounded to whole columns of latents; None is the length that the checkpoint was trained on. `precision` is the
-    network's and `decoder_precision` that of VAE and vocoder: auto, float32, bf16 or float64 (tests). `recompute` keeps
-    less in the backward pass for one more forward pass (ditto/models/recompute.py).
+    SpeechT5HifiGan; text: an nn.Module, `text(prompts) -> Condition`, kept in float32; scheduler: its configuration, as
+    diffusers writes it, which says the noise levels and what the network predicts.
+
+    `seconds` is the clip's length, rounded to whole columns of latents; None is the length that the checkpoint was
+    trained on. `precision` is the network's and `decoder_precision` that of VAE and vocoder: auto, float32, bf16 or
+    float64 (tests). `recompute` keeps less in the backward pass for one more forward pass (ditto/models/recompute.py).
     """
 
     def __init__(
@@ -50,7 +52,7 @@ class SpectrogramLatents(MusicModel):
         vae: nn.Module,
         vocoder: nn.Module,
         text: nn.Module,
-        schedule: NoiseSchedule,
+        scheduler: Mapping[str, Any],
         *,
         name: str,
         weights_hash: str,
@@ -58,13 +60,13 @@ class SpectrogramLatents(MusicModel):
         device: str = "cpu",
         precision: str = "float32",
         decoder_precision: str = "float32",
-        prediction_type: str = "epsilon",
         recompute: bool = False,
     ) -> None:
         super().__init__()
         target = torch.device(device)
         self.name, self.weights_hash = name, weights_hash
-        self.schedule, self.prediction_type = schedule, prediction_type
+        self.schedule = schedule_from(scheduler)
+        self.prediction_type = scheduler.get("prediction_type", "epsilon")
         self.dtype = choose_dtype(precision, target)
         self.decoder_dtype = choose_dtype(decoder_precision, target)
         self.network = _placed(network, target, self.dtype)
