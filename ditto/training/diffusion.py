@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ditto.models.precondition import precondition
 from ditto.schedules import diffusers_schedule
+from ditto.training.optimizers import MakeOptimizer, adamw
 
 
 class DenoiserTraining(pl.LightningModule):
@@ -35,9 +36,10 @@ class DenoiserTraining(pl.LightningModule):
         time_mean: float = 0.4,
         time_std: float = 1.2,
         skip_scale: float = 0.25,
+        optimizer: MakeOptimizer = adamw,
     ) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.optimizer = network, optimizer
         self.lr, self.weight_decay = lr, weight_decay
         self.time_mean, self.time_std, self.skip_scale = time_mean, time_std, skip_scale
         self.register_buffer("mean_F", torch.zeros(160))
@@ -85,4 +87,4 @@ class DenoiserTraining(pl.LightningModule):
         return self.loss(batch, t_B, noise).mean()
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.AdamW(self.parameters(), self.lr, betas=(0.9, 0.99), weight_decay=self.weight_decay)
+        return self.optimizer(self.network, self.lr, self.weight_decay)

@@ -1,0 +1,100 @@
+"""Which network, optimiser or noise: short trainings of equal cost, `python -m ditto.training.search`.
+
+The candidates and what was expected of each stand in conf/training_search.yaml. Each is trained by
+`python -m ditto.training.train`, exported, and judged on the validation split: the loss of the averaged weights over
+all times (the same times and noise for all) and, for n > 0, the FAD of n text-only clips. A finished training or a
+finished measurement is not repeated; the table <results>/<name>.csv is written after every candidate.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from omegaconf import DictConfig, OmegaConf
+from tqdm import tqdm
+
+from ditto.command import command
+from ditto.environment import commit, device_name
+from ditto.types import UserError
+
+
+def run(cfg: DictConfig) -> pd.DataFrame:
+    """Train and judge all candidates; a row each: steps, loss, FAD with its interval, what was expected."""
+    options: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
+    rows = []
+    for name, candidate in tqdm(options["candidates"].items(), unit="candidate"):
+        folder = Path(options["folder"]) / name
+        train(folder, candidate, options)
+        rows.append({"candidate": name, "steps": candidate["steps"], **loss_of(folder)})
+        if options["n"]:
+            rows[-1] |= fad_of(folder, options)
+        rows[-1] |= {"expected": candidate["expected"], "overrides": " ".join(candidate["overrides"])}
+        write(rows, options)
+    return write(rows, options)
+
+
+def train(folder: Path, candidate: dict[str, Any], options: dict[str, Any]) -> None:
+    """Train one candidate to its number of steps, or go on where it stopped."""
+    if (folder / "finished").exists():
+        return
+    steps = candidate["steps"]
+    places = [f"folder={folder}", f"data_root={options['data_root']}"]
+    length = [f"max_steps={steps}", f"stage.validate_every={steps}", "hours=24"]
+    call(folder, "ditto.training.train", *options["shared"], *places, *length, *candidate["overrides"])
+    (folder / "finished").touch()
+
+
+def loss_of(folder: Path) -> dict[str, float]:
+    """The last validation loss of a training, as its log has it."""
+    logs = sorted(folder.glob("logs/version_*/metrics.csv"), key=lambda path: int(path.parent.name.split("_")[1]))
+    losses = pd.concat([pd.read_csv(path) for path in logs])["val/loss"].dropna() if logs else []
+    if not len(losses):
+        raise UserError(f"{folder} has no validation loss: remove that folder and run the command again")
+    return {"val_loss": float(losses.iloc[-1])}
+
+
+def fad_of(folder: Path, options: dict[str, Any]) -> dict[str, float]:
+    """FAD of `n` text-only clips against the validation split's other tunes, with its interval."""
+    table = folder / "quality.csv"
+    if not table.exists():
+        weights = folder / "weights"
+        call(folder, "ditto.training.export", str(folder), "-o", str(weights))
+        few = [f"n={options['n']}", f"n_reference={options['n']}", "n_griffin_lim=0", "split=val"]
+        places = [f"results={folder}", "name=quality", f"data_root={options['data_root']}"]
+        call(folder, "ditto.training.quality", f"model.weights={weights}", *few, *places)
+    rows = pd.read_csv(table)
+    found = rows[(rows["set"] == "generated") & (rows["metric"] == "fad")].iloc[0]
+    return {"fad": found["value"], "fad_low": found["low"], "fad_high": found["high"]}
+
+
+def call(folder: Path, module: str, *arguments: str) -> None:
+    """A command of this repository in a process of its own; what it says goes to `<folder>/log.txt`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / "log.txt", "a") as log:
+        done = subprocess.run([sys.executable, "-m", module, *arguments], stdout=log, stderr=subprocess.STDOUT)
+    if done.returncode:
+        raise UserError(f"`python -m {module}` failed for {folder.name}: see {folder / 'log.txt'}, then run it again")
+
+
+def write(rows: list[dict[str, Any]], options: dict[str, Any]) -> pd.DataFrame:
+    """The table so far, on disk too."""
+    about = {"n": options["n"], "split": "val", "commit": commit(), "device": device_name(torch.device("cpu"))}
+    table = pd.DataFrame(rows).assign(**about)
+    path = Path(options["results"]) / f"{options['name']}.csv"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table.to_csv(path, index=False, float_format="%.6g")
+    return table
+
+
+@command("training_search")
+def main(cfg: DictConfig) -> None:
+    table = run(cfg)
+    print(table.drop(columns=["overrides", "commit", "device"]).to_string(index=False, float_format="%.4g"))
+    print(f"written to {cfg.results}/{cfg.name}.csv")
+
+
+if __name__ == "__main__":
+    main()
