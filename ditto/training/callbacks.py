@@ -21,7 +21,7 @@ class BudgetSchedule(Callback):
 
     The budget is whatever runs out first, the trainer's `max_steps` or the hours of its `Timer`; the time a Timer has
     counted is part of every checkpoint, so a resumed run goes on with the same curve. A parameter group of the
-    optimiser may scale it by its `lr_scale`.
+    optimisers may scale it by its `lr_scale`.
     """
 
     def __init__(self, warmup_steps: int = 100, decay: float = 0.3) -> None:
@@ -31,7 +31,7 @@ class BudgetSchedule(Callback):
         warm = min(1.0, (trainer.global_step + 1) / self.warmup_steps)
         cool = min(1.0, (1.0 - spent_share(trainer)) / self.decay)
         lr = module.lr * warm * max(cool, 0.0)
-        for group in trainer.optimizers[0].param_groups:
+        for group in (group for optimizer in trainer.optimizers for group in optimizer.param_groups):
             group["lr"] = lr * group.get("lr_scale", 1.0)
         module.log("train/lr", lr)
 

@@ -1,9 +1,10 @@
-"""Training of the vocoder on a multi-resolution STFT distance (Yamamoto et al., 2020), log-mel in, wave out.
+"""Training of the vocoder on spectral distances (ditto/training/wave_losses.py), log-mel in, wave out.
 
 Shapes: B clips, N samples, F mel bins, T frames.
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,28 +15,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from ditto.audio.mel import LogMel
-
-RESOLUTIONS = ((2048, 512), (1024, 256), (512, 128), (256, 64))
-
-
-def stft_distance(
-    wave_BN: Tensor, reference_BN: Tensor, resolutions: tuple[tuple[int, int], ...] = RESOLUTIONS
-) -> Tensor:
-    """Spectral convergence plus L1 of log magnitudes, averaged over (window, hop) pairs; one value a clip [B]."""
-    total = torch.zeros(wave_BN.shape[0], device=wave_BN.device)
-    for n_fft, hop in resolutions:
-        window = torch.hann_window(n_fft, device=wave_BN.device)
-        x, y = (
-            torch.view_as_real(torch.stft(w, n_fft, hop, window=window, return_complex=True))
-            .square()
-            .sum(-1)
-            .add(1e-8)
-            .sqrt()
-            for w in (wave_BN, reference_BN)
-        )
-        convergence = (x - y).square().sum((1, 2)).sqrt() / y.square().sum((1, 2)).sqrt().clamp(min=1e-3)
-        total = total + convergence + (x.clamp(min=1e-4).log() - y.clamp(min=1e-4).log()).abs().mean((1, 2))
-    return total / len(resolutions)
+from ditto.training.wave_losses import WaveLoss
+from ditto.training.wave_losses import stft_distance as stft_distance  # read from here by others
 
 
 class WaveWindows(Dataset):
@@ -89,26 +70,47 @@ class WaveData(pl.LightningDataModule):
 
 
 class VocoderTraining(pl.LightningModule):
-    """Lightning module around :class:`ditto.audio.vocoder.Vocoder`."""
+    """Lightning module around :class:`ditto.audio.vocoder.Vocoder`.
 
-    def __init__(self, network: nn.Module, lr: float = 1e-3, weight_decay: float = 0.01) -> None:
+    `losses` is what it is trained on, `rough` what is done to the mels it is given (default: nothing). Validation logs
+    the parts of the losses without their weights, on mels as they are: `val/loss` is the STFT distance alone, whatever
+    was trained on.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        lr: float = 1e-3,
+        weight_decay: float = 0.01,
+        losses: WaveLoss | None = None,
+        rough: nn.Module | None = None,
+    ) -> None:
         super().__init__()
         self.network, self.mel, self.lr, self.weight_decay = network, LogMel(), lr, weight_decay
+        self.losses, self.rough = losses or WaveLoss(), rough or nn.Identity()
 
-    def _distance(self, wave_BN: Tensor) -> Tensor:
+    def clean_mel(self, wave_BN: Tensor) -> Tensor:
+        """mel_BFT in float32 under any autocast."""
         with torch.autocast(wave_BN.device.type, enabled=False):
-            mel_BFT = self.mel(wave_BN)
-        made_BN = self.network(mel_BFT)
-        with torch.autocast(wave_BN.device.type, enabled=False):
-            return stft_distance(made_BN.float(), wave_BN).mean()
+            return self.mel(wave_BN)
 
-    def training_step(self, wave_BN: Tensor, step: int) -> Tensor:
-        loss = self._distance(wave_BN)
+    def spectral_loss(self, made_BN: Tensor, wave_BN: Tensor) -> Tensor:
+        """A scalar, in float32 under any autocast."""
+        with torch.autocast(wave_BN.device.type, enabled=False):
+            return self.losses(made_BN.float(), wave_BN)
+
+    def training_step(self, wave_BN: Tensor, step: int) -> Tensor | None:
+        loss = self.spectral_loss(self.network(self.rough(self.clean_mel(wave_BN))), wave_BN)
         self.log("train/loss", loss, prog_bar=True)
         return loss
 
     def validation_step(self, wave_BN: Tensor, step: int) -> None:
-        self.log("val/loss", self._distance(wave_BN), prog_bar=True, sync_dist=True, batch_size=len(wave_BN))
+        made_BN = self.network(self.clean_mel(wave_BN))
+        with torch.autocast(wave_BN.device.type, enabled=False):
+            terms = {name: value.mean() for name, value in self.losses.terms(made_BN.float(), wave_BN).items()}
+        how = {"sync_dist": True, "batch_size": len(wave_BN)}
+        self.log("val/loss", terms.pop("stft"), prog_bar=True, **how)  # type: ignore[arg-type]
+        self.log_dict({f"val/{name}": value for name, value in terms.items()}, **how)  # type: ignore[arg-type]
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
+    def configure_optimizers(self) -> Any:
         return torch.optim.AdamW(self.parameters(), self.lr, betas=(0.9, 0.99), weight_decay=self.weight_decay)
