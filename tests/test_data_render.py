@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from ditto.data import build, corpus_audio, folder, labels, pack, recorded, render
+from ditto.data import build, corpus_audio, folder, labels, pack, recorded, render, takes
 from ditto.types import UserError
 
 SCRIPT = """
@@ -180,4 +180,4 @@ def test_a_full_disk_is_a_clear_error(tmp_path):
         raise OSError(28, "No space left on device")
 
     with pytest.raises(UserError, match="no space left"):
-        corpus_audio._try(full, labels.load_pieces("val")[0], b"", tmp_path / "a.flac", tmp_path)
+        corpus_audio._try(full, takes.take(labels.load_pieces("val")[0], 0, 1.0), b"", tmp_path / "a.flac", tmp_path)

@@ -42,7 +42,7 @@ def _render(args: argparse.Namespace) -> None:
     if not (CORPUS / "midi-train.tar.xz").exists():
         _midi(args)
     out, render = args.out or data_root() / "music", {SYNTHS[0]: render_piece, SYNTHS[1]: render_tiny}[args.synth]
-    print(render_corpus(out, args.hours, args.workers, args.soundfont, args.count, render=render))
+    print(render_corpus(out, args.hours, args.workers, args.soundfont, args.count, render=render, takes=args.takes))
 
 
 def _folder(args: argparse.Namespace) -> None:
@@ -90,7 +90,9 @@ def parser() -> argparse.ArgumentParser:
     }
     for function, text in helps.items():
         command = commands.add_parser(function.__name__[1:], help=text, description=text)
-        command.set_defaults(run=function, workers=default_workers(), count=None, hours=None, out=None, soundfont=None)
+        command.set_defaults(
+            run=function, workers=default_workers(), count=None, hours=None, out=None, soundfont=[], takes=1
+        )
         if function in (_midi, _render):
             command.add_argument("--workers", type=positive, help="processes (default: one per core)")
             command.add_argument("--count", type=positive, help="pieces a split, for a trial")
@@ -98,7 +100,13 @@ def parser() -> argparse.ArgumentParser:
             command.add_argument("--out", type=Path, help="where the music goes (default: in $DITTO_DATA or ./data)")
         if function is _render:
             command.add_argument("--hours", type=float, help="stop once this much training audio is there")
-            command.add_argument("--soundfont", type=Path, help="a General MIDI .sf2 or .sf3 (default: FluidR3_GM)")
+            command.add_argument(
+                "--takes", type=positive, help="play every training piece so many times (default: %(default)s)"
+            )
+            command.add_argument(
+                "--soundfont", type=Path, action="append",
+                help="a General MIDI .sf2 or .sf3 (default: FluidR3_GM); more of them, more sounds for further takes",
+            )  # fmt: skip
             command.add_argument(
                 "--synth", choices=SYNTHS, default=SYNTHS[0], help="what renders (default: %(default)s)"
             )

@@ -11,6 +11,7 @@ from ditto.data.labels import Piece, label, write_labels
 from ditto.data.midi import MidiError, make
 from ditto.data.pack import write_pack
 from ditto.data.plan import SPLITS, piece_ids, plan
+from ditto.data.takes import write_levels
 from ditto.data.tunes import load_tunes
 
 SECONDS = (24.0, 80.0)
@@ -47,6 +48,7 @@ def compose_all(workers: int, count: int | None = None, folder: Path = CORPUS) -
                     files[piece_id] = data
             write_pack(split, files, folder)
             write_labels(pieces, folder / "pieces.csv.gz")
+    write_levels({piece.piece_id: plan(piece.piece_id).level for piece in pieces}, folder / "levels.csv.gz")
     with (folder / "dropped.csv").open("w", newline="") as handle:
         writer = csv.writer(handle, lineterminator="\n")
         writer.writerows([("piece_id", "reason"), *dropped])

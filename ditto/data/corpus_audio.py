@@ -1,6 +1,7 @@
 """Render the whole corpus: parallel, bounded, resumable, with ``pieces.csv`` always listing finished files only.
 
-Order: val, test, then train in order of id; genres are drawn independently per id, so every prefix is balanced.
+Order: val, test, then train in order of id, then take 1 of every training piece, take 2, ...; genres are drawn
+independently per id, so every prefix is balanced.
 """
 
 import csv
@@ -23,6 +24,7 @@ from ditto.data.pack import atomic_write, read_pack
 from ditto.data.plan import SPLITS
 from ditto.data.render import RenderError, find_soundfont, render_piece
 from ditto.data.render import require as require_fluidsynth
+from ditto.data.takes import Take, schedule
 from ditto.data.tinysynth import render_tiny
 from ditto.data.tinysynth import require as require_tinysoundfont
 from ditto.errors import UserError
@@ -45,9 +47,10 @@ def _die_with_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _try(render: Render, piece: Piece, midi: bytes, out: Path, soundfont: Path) -> tuple[Piece, float, str]:
+def _try(render: Render, take: Take, midi: bytes, out: Path, soundfont: Path) -> tuple[Piece, float, str]:
+    piece = take.piece
     try:
-        return piece, render(piece, midi, out, soundfont), ""
+        return piece, render(piece, take.play(midi), out, soundfont), ""
     except RenderError as error:
         return piece, 0.0, str(error)
     except (OSError, soundfile.LibsndfileError) as error:
@@ -73,16 +76,17 @@ def _sweep_parts(folder: Path) -> None:
             part.unlink(missing_ok=True)
 
 
-def _run(render: Render, todo: Sequence[Piece], folder: Path, soundfont: Path, workers: int) -> Iterator[tuple]:
+def _run(render: Render, todo: Sequence[Take], folder: Path, fonts: Sequence[Path], workers: int) -> Iterator[tuple]:
     """Render in parallel with a short queue; results in order of completion."""
     with ProcessPoolExecutor(workers, initializer=_die_with_parent) as pool:
         pending: set[Future] = set()
         waiting = iter(todo)
         try:
             while True:
-                while len(pending) < 3 * workers and (piece := next(waiting, None)) is not None:
-                    midi = read_pack(piece.split).get(piece.piece_id, b"")
-                    pending.add(pool.submit(_try, render, piece, midi, folder / piece.file, soundfont))
+                while len(pending) < 3 * workers and (take := next(waiting, None)) is not None:
+                    midi = read_pack(take.piece.split).get(take.source, b"")
+                    out = folder / take.piece.file
+                    pending.add(pool.submit(_try, render, take, midi, out, take.soundfont(fonts)))
                 if not pending:
                     return
                 done, pending = wait(pending, return_when=FIRST_COMPLETED)
@@ -116,27 +120,32 @@ def render_corpus(
     folder: Path,
     hours: float | None = None,
     workers: int = 1,
-    soundfont: Path | None = None,
+    soundfonts: Sequence[Path] = (),
     count: int | None = None,
     pieces: Sequence[Piece] | None = None,
     render: Render = render_piece,
+    takes: int = 1,
 ) -> str:
     """Render what is missing in ``folder`` until ``hours`` of training audio are there (None: all).
 
-    ``count`` limits the pieces of each split; ``pieces`` replaces the corpus and ``render`` the renderer (for tests).
+    ``takes`` plays every training piece so many times. ``soundfonts``: the first for the pieces themselves, all of them
+    in turn for further takes. ``count`` limits the pieces of each split; ``pieces`` replaces the corpus and ``render``
+    the renderer (for tests).
     """
     if render in REQUIRE:
         REQUIRE[render]()
-    font = find_soundfont(soundfont) if render in REQUIRE else Path()
-    order = list(pieces) if pieces is not None else [p for split in SPLITS for p in load_pieces(split)[:count]]
+    fonts = [find_soundfont(font) for font in soundfonts or [None]] if render in REQUIRE else [Path()]
+    pieces = pieces if pieces is not None else [p for split in SPLITS for p in load_pieces(split)[:count]]
+    recipes = schedule(pieces, takes)
+    order = [take.piece for take in recipes]
     (folder / "audio").mkdir(parents=True, exist_ok=True)
     _sweep_parts(folder / "audio")
     _sweep_parts(folder)
     done = {p.piece_id: replace(p, seconds=round(s, 3)) for p in order if (s := _seconds(folder / p.file))}
     dropped: dict[str, str] = {}
-    todo = [piece for piece in order if piece.piece_id not in done]
+    todo = [take for take in recipes if take.piece.piece_id not in done]
     bar = tqdm(total=len(order), initial=len(done), desc="render", unit="piece")
-    for index, (piece, seconds, reason) in enumerate(_run(render, todo, folder, font, workers), 1):
+    for index, (piece, seconds, reason) in enumerate(_run(render, todo, folder, fonts, workers), 1):
         bar.update()
         if reason:
             dropped[piece.piece_id] = reason

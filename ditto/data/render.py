@@ -17,6 +17,7 @@ import numpy as np
 import soundfile
 
 from ditto.data.labels import Piece
+from ditto.data.mix import mixed
 from ditto.data.plan import seed_of
 from ditto.errors import UserError
 
@@ -45,7 +46,7 @@ def require() -> None:
 
 
 def find_soundfont(path: Path | None = None) -> Path:
-    """The soundfont to use."""
+    """The soundfont to use: the one named, else the first of SOUNDFONTS that is installed."""
     for candidate in [path] if path else SOUNDFONTS:
         if candidate.exists():
             return candidate
@@ -117,7 +118,7 @@ def finish(wave: np.ndarray, seed: int) -> np.ndarray:
 def render_piece(piece: Piece, midi: bytes, out: Path, soundfont: Path) -> float:
     """Write one FLAC atomically; returns its seconds."""
     seed = seed_of(f"render {piece.piece_id}")
-    wave = finish(synthesise(midi, soundfont, seed), seed)
+    wave = finish(mixed(synthesise(midi, soundfont, seed), piece.piece_id, SYNTH_RATE), seed)
     return write_flac(out, wave)
 
 

@@ -1,11 +1,9 @@
 """MIDI to audio without FluidSynth: the PyPI package ``tinysoundfont``, for machines that offer Python packages only.
 
-It reads .sf2 and .sf3 soundfonts but has no reverb, so one is added here: the dry sound convolved with noise that
-decays exponentially (Moorer, "About this reverberation business", 1979), length and level drawn by the piece's seed.
+It reads .sf2 and .sf3 soundfonts but has no reverb, so a room is added (`mix.py`), drawn by the piece's seed.
 Events start on their exact sample; the package's own sequencer rounds every pause up to a whole sample.
 """
 
-import random
 import time
 from functools import cache
 from pathlib import Path
@@ -14,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ditto.data.labels import Piece
+from ditto.data.mix import mixed, reverberate
 from ditto.data.plan import seed_of
 from ditto.data.render import MAX_SECONDS, SYNTH_RATE, TIMEOUT, RenderError, finish, write_flac
 from ditto.errors import UserError
@@ -90,19 +89,9 @@ def dry(midi: bytes, soundfont: Path) -> np.ndarray:
     return stereo.mean(axis=1)
 
 
-def reverberate(wave: np.ndarray, seed: int) -> np.ndarray:
-    """Add a room: the time to fall by 60 dB is 0.3 to 1.8 s, its energy -24 to -9 dB of the dry sound's."""
-    from scipy.signal import oaconvolve
-
-    rng = random.Random(seed)
-    seconds, level_db = rng.uniform(0.3, 1.8), rng.uniform(-24, -9)
-    time_s = np.arange(int(seconds * SYNTH_RATE)) / SYNTH_RATE
-    room = np.random.default_rng(seed).standard_normal(len(time_s)) * 10 ** (-3 * time_s / seconds)
-    room *= 10 ** (level_db / 20) / np.sqrt(np.sum(room**2))
-    return wave + oaconvolve(wave, room.astype(np.float32))[: len(wave)]
-
-
 def render_tiny(piece: Piece, midi: bytes, out: Path, soundfont: Path) -> float:
     """As :func:`ditto.data.render.render_piece`, with this synthesiser."""
     seed = seed_of(f"render {piece.piece_id}")
-    return write_flac(out, finish(reverberate(dry(midi, soundfont), seed), seed))
+    # Every piece has a room here, so takes need no second one.
+    wave = mixed(reverberate(dry(midi, soundfont), seed), piece.piece_id, SYNTH_RATE, room_share=0.0)
+    return write_flac(out, finish(wave, seed))
