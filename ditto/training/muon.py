@@ -34,7 +34,10 @@ def hidden_weights(module: nn.Module) -> list[nn.Parameter]:
 
 
 class MuonAdamW(torch.optim.AdamW):
-    """AdamW whose `hidden` weights take Muon's step; learning rate and weight decay are those of their group."""
+    """AdamW whose `hidden` weights take Muon's step, at `hidden_lr` times the learning rate of the rest.
+
+    `lr_scale` tells a schedule that sets the learning rates (ditto.training.callbacks.BudgetSchedule) to keep that ratio.
+    """
 
     def __init__(
         self,
@@ -44,11 +47,15 @@ class MuonAdamW(torch.optim.AdamW):
         betas: tuple[float, float] = (0.9, 0.99),
         weight_decay: float = 0.01,
         momentum: float = 0.95,
+        hidden_lr: float = 4.0,
     ) -> None:
         chosen = list(hidden)
         known = {id(p) for p in chosen}
         rest = [p for p in parameters if id(p) not in known]
-        groups: list[dict[str, Any]] = [{"params": rest, "momentum": None}, {"params": chosen, "momentum": momentum}]
+        groups: list[dict[str, Any]] = [
+            {"params": rest, "momentum": None},
+            {"params": chosen, "momentum": momentum, "lr": hidden_lr * lr, "lr_scale": hidden_lr},
+        ]
         super().__init__([group for group in groups if group["params"]], lr, betas, weight_decay=weight_decay)
 
     @torch.no_grad()
