@@ -1,7 +1,7 @@
 """Random windows of the cached log-mels with a random caption each; seeded by step, so a resumed run draws the same."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +12,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from ditto.training.captions import CaptionBank, build_captions
-from ditto.training.mels import MelCache, build_mels
+from ditto.training.mels import FRAMES, MelCache, build_mels
+from ditto.training.on_device import DeviceCaptions, DeviceMels
+from ditto.types import UserError
 
-FRAMES = 512
+__all__ = ["FRAMES", "ClipData", "MelWindows"]
+Mels = MelCache | DeviceMels
+Captions = CaptionBank | DeviceCaptions
 
 
 class MelWindows(Dataset):
@@ -26,9 +30,9 @@ class MelWindows(Dataset):
 
     def __init__(
         self,
-        cache: MelCache,
+        cache: Mels,
         captions: list[list[int]],
-        bank: CaptionBank,
+        bank: Captions,
         batch_size: int,
         batches: int,
         seed: int,
@@ -48,12 +52,12 @@ class MelWindows(Dataset):
         weights = self.starts / self.starts.sum()
         pieces = rng.choice(len(self.starts), self.batch_size, p=weights)
         drawn = [self._draw(rng, piece) for piece in pieces]
-        mel_BFT = torch.from_numpy(np.stack([self._window(first, gain_db) for first, gain_db in drawn])).transpose(1, 2)
+        firsts, gains_db = [first for first, _ in drawn], [gain_db for _, gain_db in drawn]
+        mel_BFT = self.cache.windows(firsts, gains_db)
         rows = [self._caption(rng, piece) for piece in pieces]
         tokens_BLD, mask_BL, pooled_BD = self.bank.batch(rows)
-        return {"mel_BFT": mel_BFT, "tokens_BLD": tokens_BLD, "mask_BL": mask_BL, "pooled_BD": pooled_BD} | self.more(
-            [first for first, _ in drawn], [gain_db for _, gain_db in drawn]
-        )
+        text = {"tokens_BLD": tokens_BLD, "mask_BL": mask_BL, "pooled_BD": pooled_BD}
+        return {"mel_BFT": mel_BFT} | text | self.more(firsts, gains_db)
 
     def more(self, firsts: list[int], gains_db: list[float]) -> dict[str, Tensor]:
         """What else a batch holds of its windows, given the row of each one's first frame and its gain in dB."""
@@ -64,18 +68,16 @@ class MelWindows(Dataset):
         first = self.cache.index["first"].iat[piece] + rng.integers(self.starts[piece] + 1)
         return int(first), rng.uniform(-self.gain_db, self.gain_db)
 
-    def _window(self, first: int, gain_db: float) -> np.ndarray:
-        window = self.cache.frames_TF[first : first + FRAMES].astype(np.float32)
-        gain = gain_db * np.log(10) / 20
-        return np.maximum(window + gain, np.log(1e-5)).astype(np.float32)
-
     def _caption(self, rng: np.random.Generator, piece: int) -> int:
         dropped = rng.random() < self.condition_dropout
         return 0 if dropped else int(rng.choice(self.captions[piece]))
 
 
 class ClipData(pl.LightningDataModule):
-    """The rendered corpus as training batches. Each process of a multi-GPU run draws its own stream."""
+    """The rendered corpus as training batches. Each process of a multi-GPU run draws its own stream.
+
+    on_device: log-mels and captions lie in the memory of the training device, and batches are made there.
+    """
 
     def __init__(
         self,
@@ -88,8 +90,11 @@ class ClipData(pl.LightningDataModule):
         wordings: int = 6,
         workers: int = 0,
         val_batches: int = 4,
+        on_device: bool = False,
     ) -> None:
         super().__init__()
+        if on_device and workers:
+            raise UserError(f"on_device=true makes batches without worker processes: workers=0, not {workers}")
         self.save_hyperparameters()
         self.folder = Path(data_root) / "music"
 
@@ -109,9 +114,17 @@ class ClipData(pl.LightningDataModule):
         flat = [text for lists in wordings.values() for texts in lists for text in texts]
         bank = build_captions(self.folder / "captions", flat)
         rows = {split: [[bank.row_of[text] for text in texts] for texts in lists] for split, lists in wordings.items()}
-        self.sets = {split: self._windows(split, caches[split], rows[split], bank) for split in caches}
+        mels, texts = self._placed(caches, bank)
+        self.sets = {split: self._windows(split, mels[split], rows[split], texts) for split in caches}
 
-    def _windows(self, split: str, cache: MelCache, rows: list[list[int]], bank: CaptionBank) -> MelWindows:
+    def _placed(self, caches: Mapping[str, MelCache], bank: CaptionBank) -> tuple[Mapping[str, Mels], Captions]:
+        """Both where batches are to be made."""
+        if not self.hparams["on_device"]:
+            return caches, bank
+        device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
+        return {split: DeviceMels(cache, device) for split, cache in caches.items()}, DeviceCaptions(bank, device)
+
+    def _windows(self, split: str, cache: Mels, rows: list[list[int]], bank: Captions) -> MelWindows:
         train, rank = split == "train", self.trainer.global_rank if self.trainer else 0
         return self.make_windows(split)(
             cache,

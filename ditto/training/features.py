@@ -16,7 +16,6 @@ from typing import BinaryIO
 
 import numpy as np
 import pandas as pd
-import soundfile
 import torch
 from torch import Tensor
 from tqdm import tqdm
@@ -25,7 +24,7 @@ from ditto.audio.features import chroma, mfcc, rms_db
 from ditto.controls.melody import Melody
 from ditto.controls.structure import Structure
 from ditto.training.mels import MelCache, build_mels
-from ditto.training.workers import ordered_map, prepare_splits
+from ditto.training.workers import map_waves, prepare_splits
 from ditto.types import UserError
 
 SAMPLE_RATE, HOP = 22050, 256
@@ -37,16 +36,17 @@ MFCC = slice(13, 13 + Structure.n_mfcc - 1)
 COLUMNS = MFCC.stop
 
 
-def build_features(data_root: Path, split: str, workers: int = 1) -> np.ndarray:
+def build_features(data_root: Path, split: str, workers: int = 1, device: str = "cpu") -> np.ndarray:
     """Append the pieces of `split` that are missing, then open the features: float16 memory map [frames, D].
 
+    `workers` and `device` are those of :func:`build_mels`.
     UserError where there is no music, or where a piece is no longer as the log-mel cache has it.
     """
-    cache = build_mels(data_root, split, workers)
+    cache = build_mels(data_root, split, workers, device)
     folder = data_root / "music"
     store = folder / "features" / f"{split}.f16"
     store.parent.mkdir(parents=True, exist_ok=True)
-    _append(cache, folder, store, workers)
+    _append(cache, folder, store, workers, device)
     return np.memmap(store, np.float16, "r").reshape(-1, COLUMNS)
 
 
@@ -67,14 +67,7 @@ def measure(wave_N: Tensor) -> Tensor:
     return features_KDT.transpose(1, 2).flatten(0, 1)[:frames]
 
 
-def _piece(path: Path) -> np.ndarray:
-    """Features of a file, float16 [T, D]."""
-    wave, _ = soundfile.read(path, dtype="float32")
-    with torch.no_grad():
-        return measure(torch.from_numpy(wave)).to(torch.float16).numpy()
-
-
-def _append(cache: MelCache, folder: Path, store: Path, workers: int) -> None:
+def _append(cache: MelCache, folder: Path, store: Path, workers: int, device: str) -> None:
     """Write what lies beyond the last complete piece. Rows of pieces that left the corpus stay in place, as zeros."""
     store.touch()
     ends = (cache.index["first"] + cache.index["frames"]).to_numpy()
@@ -83,7 +76,8 @@ def _append(cache: MelCache, folder: Path, store: Path, workers: int) -> None:
     if missing.empty and made == len(cache.frames_TF):
         return
     files = pd.read_csv(folder / "pieces.csv").set_index("piece_id")["file"]
-    measured = ordered_map(_piece, [folder / str(files[name]) for name in missing["piece_id"]], workers)
+    paths = [folder / str(files[name]) for name in missing["piece_id"]]
+    measured = map_waves(measure, paths, workers, device)
     with open(store, "r+b") as file:
         file.truncate(int(ends[ends <= made].max(initial=0)) * COLUMNS * 2)  # a kill may have left part of a piece
         _write(file, missing, measured)
@@ -106,8 +100,8 @@ def _write(file: BinaryIO, missing: pd.DataFrame, measured: Iterator[np.ndarray]
 def main() -> int:
     """Build the features of train and val."""
 
-    def build(data_root: Path, split: str, workers: int) -> str:
-        return f"{len(build_features(data_root, split, workers))} frames"
+    def build(data_root: Path, split: str, workers: int, device: str) -> str:
+        return f"{len(build_features(data_root, split, workers, device))} frames"
 
     return prepare_splits("ditto.training.features", (__doc__ or "").splitlines()[0], build)
 

@@ -1,27 +1,30 @@
 """Log-mel cache of the rendered music: one flat float16 file a split, appended piece by piece, resumable after a kill.
 
-Training builds it by itself; `python -m ditto.training.mels --workers 16` does so beforehand on many cores.
+Training builds it by itself; `python -m ditto.training.mels --workers 16` does so beforehand on many cores, and on a
+GPU where there is one.
 
 `mels/<split>.f16` holds frames one after another, [frames, F]; `mels/<split>.csv` has a row a piece (piece_id, first
 frame, frames). The row is written after the frames, so a row always describes complete data.
 """
 
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import soundfile
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from ditto.audio.mel import LogMel
-from ditto.training.workers import ordered_map, prepare_splits
+from ditto.training.workers import map_waves, prepare_splits
 from ditto.types import UserError
 
 MEL_BINS = 160
+FRAMES = 512  # of a window: a clip of the embedded model
 
 
 @dataclass(frozen=True)
@@ -31,9 +34,22 @@ class MelCache:
     frames_TF: np.ndarray
     index: pd.DataFrame
 
+    def windows(self, firsts: list[int], gains_db: list[float]) -> Tensor:
+        """The windows that begin at these rows, each with its gain: mel_BFT float32."""
+        drawn = zip(firsts, gains_db, strict=True)
+        return torch.from_numpy(np.stack([self._window(first, gain_db) for first, gain_db in drawn])).transpose(1, 2)
 
-def build_mels(data_root: Path, split: str, workers: int = 1) -> MelCache:
-    """Append the pieces of `split` that are rendered but not cached yet, then open the cache."""
+    def _window(self, first: int, gain_db: float) -> np.ndarray:
+        window = self.frames_TF[first : first + FRAMES].astype(np.float32)
+        gain = gain_db * np.log(10) / 20
+        return np.maximum(window + gain, np.log(1e-5)).astype(np.float32)
+
+
+def build_mels(data_root: Path, split: str, workers: int = 1, device: str = "cpu") -> MelCache:
+    """Append the pieces of `split` that are rendered but not cached yet, then open the cache.
+
+    `device` computes; on a CPU that is `workers` processes, otherwise as many threads read the files for it.
+    """
     folder = data_root / "music"
     table = folder / "pieces.csv"
     if not table.exists():
@@ -49,7 +65,8 @@ def build_mels(data_root: Path, split: str, workers: int = 1) -> MelCache:
     done = pd.read_csv(rows)
     missing = pieces[~pieces["piece_id"].isin(done["piece_id"])]
     first = int((done["first"] + done["frames"]).max()) if len(done) else 0
-    _append(missing, folder, store, rows, first, workers)
+    made = map_waves(log_mel, [folder / str(name) for name in missing["file"]], workers, device)
+    _append(missing, made, store, rows, first)
     index = pd.read_csv(rows)
     index = index[index["piece_id"].isin(pieces["piece_id"])].reset_index(drop=True)
     frames_TF = np.memmap(store, np.float16, "r").reshape(-1, MEL_BINS)
@@ -57,22 +74,19 @@ def build_mels(data_root: Path, split: str, workers: int = 1) -> MelCache:
 
 
 @cache
-def _mel() -> LogMel:
-    return LogMel(mel_bins=MEL_BINS)
+def _mel(device: torch.device) -> LogMel:
+    return LogMel(mel_bins=MEL_BINS).to(device)
 
 
-def _frames(path: Path) -> np.ndarray:
-    """Log-mel of a file, float16 [frames, F]."""
-    wave, _ = soundfile.read(path, dtype="float32")
-    with torch.no_grad():
-        return _mel()(torch.from_numpy(wave)[None])[0].T.contiguous().to(torch.float16).numpy()
+def log_mel(wave_N: Tensor) -> Tensor:
+    """Of a piece: [frames, F]."""
+    return _mel(wave_N.device)(wave_N[None])[0].T
 
 
-def _append(missing: pd.DataFrame, folder: Path, store: Path, rows: Path, first: int, workers: int) -> None:
+def _append(missing: pd.DataFrame, made: Iterator[np.ndarray], store: Path, rows: Path, first: int) -> None:
     if missing.empty:
         return
     store.touch()
-    made = ordered_map(_frames, [folder / str(name) for name in missing["file"]], workers)
     with open(store, "r+b") as frames_file, open(rows, "a") as rows_file:
         frames_file.truncate(first * MEL_BINS * 2)  # a kill may have left frames without a row
         frames_file.seek(0, 2)
@@ -88,8 +102,8 @@ def _append(missing: pd.DataFrame, folder: Path, store: Path, rows: Path, first:
 def main() -> int:
     """Build the caches of train and val."""
 
-    def build(data_root: Path, split: str, workers: int) -> str:
-        cache = build_mels(data_root, split, workers)
+    def build(data_root: Path, split: str, workers: int, device: str) -> str:
+        cache = build_mels(data_root, split, workers, device)
         return f"{len(cache.index)} pieces, {len(cache.frames_TF)} frames"
 
     return prepare_splits("ditto.training.mels", (__doc__ or "").splitlines()[0], build)
