@@ -1,5 +1,7 @@
 """The road to a GPU machine without a network: files in parts, the small sentence encoder, a start from weights."""
 
+import subprocess
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -88,10 +90,35 @@ def test_a_pack_that_is_too_large_is_refused(tmp_path: Path, monkeypatch: pytest
         (folder / "one.whl").write_bytes(torch.randint(0, 256, (40000,), dtype=torch.uint8).numpy().tobytes())
 
     monkeypatch.setattr(pack, "wheels", wheels)
-    monkeypatch.setattr(pack, "soundfont", lambda folder: (folder / "soundfont.sf3").write_bytes(b"font"))
+
+    def soundfont(folder: Path, package: str, name: str) -> Path:
+        (folder / name).write_bytes(package.encode())
+        return folder / name
+
+    monkeypatch.setattr(pack, "soundfont", soundfont)
     monkeypatch.setattr(pack, "shrink", lambda texts, path: path.write_bytes(b"encoder"))
     made = pack.build(tmp_path / "out", parts_mib=0.02)
     assert [part.parent.name for part in made] == ["01", "02"]
     assert (tmp_path / "out" / "01" / "pack.tar.xz.sha256").exists()
+    parts.join(tmp_path / "pack.tar.xz", gathered(made, tmp_path / "there"))
+    with tarfile.open(tmp_path / "pack.tar.xz") as tar:
+        assert {"soundfont.sf3", "second.sf2", "encoder.tar.xz"} < set(tar.getnames())
     with pytest.raises(UserError, match="more than"):
         pack.build(tmp_path / "out", limit_mib=0.01)
+
+
+def gathered(made: list[Path], folder: Path) -> Path:
+    """The parts and the sum of all folders in one."""
+    folder.mkdir()
+    for path in {file for part in made for file in part.parent.iterdir()}:
+        (folder / path.name).write_bytes(path.read_bytes())
+    return folder
+
+
+def test_what_travels_is_what_git_does_not_ignore(tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    (tmp_path / ".gitignore").write_text("large\n")
+    (tmp_path / "large").write_bytes(bytes(2**20))
+    assert pack.travelling(tmp_path) < 0.01
+    (tmp_path / "new").write_bytes(bytes(2**20))
+    assert 1 <= pack.travelling(tmp_path) < 1.01

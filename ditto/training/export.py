@@ -5,15 +5,17 @@ Takes the averaged (EMA) weights, stores float16 safetensors and the configurati
 """
 
 import argparse
+import json
 from pathlib import Path
 from typing import Any
 
 import torch
 from omegaconf import OmegaConf
+from safetensors.torch import load_file
 from torch import Tensor
 
 from ditto.audio.vocoder import Vocoder
-from ditto.models.embedded import PACKAGED, save
+from ditto.models.embedded import CONFIG, PACKAGED, VOCODER, save
 from ditto.types import UserError
 
 
@@ -34,22 +36,39 @@ def split_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return network | {key: state[key] for key in ("mean_F", "sigma") if key in state}
 
 
-def export(denoiser_run: Path, vocoder_run: Path | None, folder: Path) -> None:
-    """Write denoiser (and vocoder, if a run is given) to `folder`."""
-    state, config, steps = averaged_state(denoiser_run)
-    described: dict[str, Any] = {
-        "network": _arguments(config["network"]["network"]),
-        "skip_scale": config["stage"]["module"].get("skip_scale", 0.0),
-        "steps": steps,
-        "vocoder": {},
-    }
-    vocoder = None
-    if vocoder_run is not None:
-        vocoder_state, vocoder_config, described["vocoder_steps"] = averaged_state(vocoder_run)
-        described["vocoder"] = _arguments(vocoder_config["stage"]["module"]["network"])
-        vocoder = Vocoder(**described["vocoder"])
-        vocoder.load_state_dict(split_state(vocoder_state))
-    save(folder, described, split_state(state), vocoder)
+def export(denoiser_run: Path | None, vocoder: Path | None, folder: Path) -> None:
+    """Write the denoiser (and a vocoder: of a training run, or as a folder of exported weights has it) to `folder`.
+
+    Without a denoiser the folder serves to train on (`start_from`), not to make music.
+    """
+    described: dict[str, Any] = {"vocoder": {}}
+    denoiser: dict[str, Tensor] = {}
+    if denoiser_run is not None:
+        state, config, steps = averaged_state(denoiser_run)
+        module = config["stage"]["module"]
+        described |= {
+            "network": _arguments(config["network"]["network"]),
+            "skip_scale": module.get("skip_scale", 0.0),
+            "steps": steps,
+        }
+        denoiser = split_state(state)
+    network = None
+    if vocoder is not None:
+        read = _exported_vocoder if (vocoder / VOCODER).exists() else _trained_vocoder
+        vocoder_state, described["vocoder"], described["vocoder_steps"] = read(vocoder)
+        network = Vocoder(**described["vocoder"])
+        network.load_state_dict(vocoder_state)
+    save(folder, described, denoiser, network)
+
+
+def _trained_vocoder(run: Path) -> tuple[dict[str, Tensor], dict[str, Any], int | None]:
+    state, config, steps = averaged_state(run)
+    return split_state(state), _arguments(config["stage"]["module"]["network"]), steps
+
+
+def _exported_vocoder(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any], int | None]:
+    described = json.loads((folder / CONFIG).read_text())
+    return load_file(folder / VOCODER), described["vocoder"], described.get("vocoder_steps")
 
 
 def _arguments(config: dict[str, Any]) -> dict[str, Any]:
@@ -58,14 +77,14 @@ def _arguments(config: dict[str, Any]) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("denoiser", type=Path, help="folder of a denoiser's training run")
-    parser.add_argument("--vocoder", type=Path, help="folder of a vocoder's training run")
+    parser.add_argument("denoiser", type=Path, help="folder of a denoiser's training run, or `none`")
+    parser.add_argument("--vocoder", type=Path, help="folder of a vocoder's training run, or of exported weights")
     parser.add_argument(
         "-o", "--out", type=Path, default=PACKAGED, help="folder to write (default: the packaged weights)"
     )
     arguments = parser.parse_args()
     try:
-        export(arguments.denoiser, arguments.vocoder, arguments.out)
+        export(None if arguments.denoiser == Path("none") else arguments.denoiser, arguments.vocoder, arguments.out)
     except UserError as error:
         parser.exit(2, f"error: {error}\n")
     sizes = {path.name: round(path.stat().st_size / 2**20, 1) for path in sorted(arguments.out.iterdir())}

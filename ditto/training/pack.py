@@ -26,7 +26,10 @@ WHEELS = (
 SOURCES = ("antlr4-python3-runtime",)  # published without a wheel
 FIXED = ("tinysoundfont==0.3.7",)  # not one of our own requirements
 GLIBC = ("manylinux_2_28", "manylinux_2_27", "manylinux_2_17", "manylinux2014")
-SOUNDFONT = "fluidr3mono-gm-soundfont"
+SOUNDFONTS = {"soundfont.sf3": "fluidr3mono-gm-soundfont", "second.sf2": "timgm6mb-soundfont"}
+"""File in the pack: Debian package. FluidR3 mono (MIT) is the smallest relative of the soundfont that the corpus is
+rendered with; TimGM6mb (GPL-2) gives further takes of a piece another sound."""
+TRAVELS_MIB = 64.0  # of a checkout and what it carries, in one call
 LIMIT_MIB = 60.0
 MIB = 2**20
 
@@ -57,14 +60,21 @@ def wheels(folder: Path, python: str, platform: str = "x86_64") -> None:
     _run([*pip, "wheel", "--no-deps", "--wheel-dir", ".", *pinned(SOURCES)], folder, "pip wheel")
 
 
-def soundfont(folder: Path) -> Path:
-    """FluidR3 mono (MIT), the smallest relative of the soundfont that the corpus is rendered with."""
-    with tempfile.TemporaryDirectory(dir=folder) as name:
-        _run(["apt-get", "download", SOUNDFONT], Path(name), "apt-get download")
-        deb = next(Path(name).glob("*.deb"))
-        _run(["dpkg", "-x", deb.name, "."], Path(name), "dpkg")
-        found = max(Path(name).rglob("*.sf3"), key=lambda path: path.lstat().st_size)
-        return found.rename(folder / "soundfont.sf3")
+def soundfont(folder: Path, package: str, name: str) -> Path:
+    """The soundfont of a Debian package as `folder/name`."""
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        _run(["apt-get", "download", package], Path(scratch), "apt-get download")
+        deb = next(Path(scratch).glob("*.deb"))
+        _run(["dpkg", "-x", deb.name, "."], Path(scratch), "dpkg")
+        found = max(Path(scratch).rglob(f"*{Path(name).suffix}"), key=lambda path: path.lstat().st_size)
+        return found.rename(folder / name)
+
+
+def travelling(root: Path) -> float:
+    """MiB of a checkout: files that git tracks or does not ignore."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    names = subprocess.run(command, cwd=root, capture_output=True, text=True).stdout.split("\0")
+    return sum((root / name).lstat().st_size for name in set(names) if name and (root / name).is_file()) / MIB
 
 
 def texts() -> list[str]:
@@ -82,9 +92,9 @@ def build(out: Path, python: str = "3.12", parts_mib: float | None = None, limit
     with tempfile.TemporaryDirectory(dir=out) as name:
         work = Path(name)
         wheels(work / "wheels", python)
-        soundfont(work)
+        fonts = [soundfont(work, package, name) for name, package in SOUNDFONTS.items()]
         shrink(texts(), work / "encoder.tar.xz")
-        items = [*sorted((work / "wheels").iterdir()), work / "soundfont.sf3", work / "encoder.tar.xz"]
+        items = [*sorted((work / "wheels").iterdir()), *fonts, work / "encoder.tar.xz"]
         for item in items:
             print(f"{item.stat().st_size / MIB:8.2f} MiB  {item.name}")
         pack = out / "pack.tar.xz"
@@ -118,6 +128,8 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     try:
         print(*build(args.out, args.python, args.parts), sep="\n")
+        checkout = travelling(Path(__file__).parents[2])
+        print(f"{checkout:8.2f} MiB  the checkout; {TRAVELS_MIB - checkout:.1f} MiB may be carried beside it in a call")
     except (UserError, FileNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
