@@ -39,13 +39,20 @@ def control_table(table: pd.DataFrame) -> list[str]:
 
 
 def quality_table(table: pd.DataFrame) -> list[str]:
-    """FAD of every set, with its n."""
+    """FAD of every set with its n, and how often the judges hear the prompted genre and family; one block a model."""
+    table = table.assign(**{name: table.get(name, "") for name in ("weights", "T")})
     fad = table[table["metric"] == "fad"]
-    lines = ["| set | FAD (musicnn) | n | genre heard | genre heard, shuffled prompts |", "|---|---|---|---|---|"]
-    for name in SETS:
-        for _, one in fad[fad["set"] == name].iterrows():
-            tags = [_tag(table, name, metric, one["n"]) for metric in ("tag_accuracy", "tag_accuracy_shuffled")]
-            lines.append(f"| {name} | {one['value']:.3g} | {one['n']:.0f} | {tags[0]} | {tags[1]} |")
+    heard = ("tag_accuracy", "tag_accuracy_shuffled", "family_accuracy", "family_accuracy_shuffled")
+    titles = ("genre", "shuffled prompts", "family", "shuffled prompts")
+    lines = ["| weights | set | T | FAD (musicnn) | n | " + " | ".join(titles) + " |", "|---" * 9 + "|"]
+    for weights in fad["weights"].unique():
+        for name in SETS:
+            for _, one in fad[(fad["set"] == name) & (fad["weights"] == weights)].iterrows():
+                steps = "" if pd.isna(one["T"]) else f"{one['T']:.0f}" if one["T"] != "" else ""
+                tags = [_tag(table, one, metric) for metric in heard]
+                lines.append(
+                    f"| {weights} | {name} | {steps} | {one['value']:.3g} | {one['n']:.0f} | " + " | ".join(tags) + " |"
+                )
     return lines
 
 
@@ -111,8 +118,12 @@ def _first(table: pd.DataFrame, task: str, pattern: str) -> str:
     return _value(table, task, "ditto", names[0]) if names else ""
 
 
-def _tag(table: pd.DataFrame, name: str, metric: str, n: float) -> str:
-    rows = table[(table["set"] == name) & (table["metric"] == metric) & (table["n"] == n)]
+def _tag(table: pd.DataFrame, one: pd.Series, metric: str) -> str:
+    """The share of the same set, weights, T and n as a row of FAD; empty where there is none."""
+    same = table["metric"] == metric
+    for column in ("set", "weights", "T", "n"):
+        same &= (table[column] == one[column]) | (table[column].isna() & pd.isna(one[column]))
+    rows = table[same]
     return f"{100 * rows['value'].iloc[0]:.0f} %" if len(rows) else ""
 
 

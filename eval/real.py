@@ -36,6 +36,7 @@ class Excerpt:
     file: Path
     start_s: float
     seconds: float
+    piece: Piece
 
     def read(self) -> Clip | None:
         """The window's wave, or None when it is too quiet."""
@@ -75,7 +76,8 @@ def load_excerpts(split: str, seconds: float, half: int | None = None, root: Pat
 def _windows(piece: Piece, folder: Path, seconds: float) -> list[Excerpt]:
     labels = (piece.tune, piece.genre, piece.captions[0], folder / piece.file)
     return [
-        Excerpt(f"{piece.piece_id}.{k}", *labels, k * seconds, seconds) for k in range(int(piece.seconds // seconds))
+        Excerpt(f"{piece.piece_id}.{k}", *labels, k * seconds, seconds, piece)
+        for k in range(int(piece.seconds // seconds))
     ]
 
 

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from ditto.types import UserError
-from eval.readme import BEGIN, END, copy_picture, update
+from eval.readme import BEGIN, END, copy_picture, quality_table, update
 
 
 @pytest.fixture
@@ -41,6 +41,26 @@ def test_figures_stand_between_the_markers(results: Path, tmp_path: Path) -> Non
         assert wanted in text
     update(readme, results)
     assert readme.read_text() == text
+
+
+def test_every_model_and_number_of_steps_has_a_line() -> None:
+    rows = [
+        {"weights": weights, "set": "generated", "T": steps, "metric": metric, "value": value + steps, "n": 5}
+        for weights, value in (("old", 10.0), ("new", 5.0))
+        for steps in (20, 50)
+        for metric in ("fad", "family_accuracy")
+    ]
+    rows.append({"weights": "new", "set": "real", "T": None, "metric": "fad", "value": 4.0, "n": 5})
+    lines = quality_table(pd.DataFrame(rows))[2:]
+    assert [line.split(" | ")[:4] for line in lines] == [
+        ["| old", "generated", "20", "30"],
+        ["| old", "generated", "50", "60"],
+        ["| new", "real", "", "4"],
+        ["| new", "generated", "20", "25"],
+        ["| new", "generated", "50", "55"],
+    ]
+    assert "6000 %" in lines[1]
+    assert "5500 %" in lines[4]
 
 
 def test_missing_tables_and_markers_are_named(results: Path, tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""How good a model is without any control: `python -m ditto.training.quality` (docs/evaluation.md, "The model")."""
