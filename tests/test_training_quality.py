@@ -27,6 +27,7 @@ from ditto.training.vocoding import stft_distance
 from ditto.types import UserError
 from eval import tags
 from eval.embedders.musicnn import Musicnn
+from eval.fad import Statistics
 from eval.real import load_excerpts
 from eval.recognition import judge as judges
 from eval.recognition import tempo
@@ -100,6 +101,7 @@ def ears(monkeypatch):
     monkeypatch.setattr(judges, "load", lambda: ear)
     monkeypatch.setattr(heard, "hear", lambda wave, rate: np.resize(wave, heard.SIZE))
     monkeypatch.setattr(tempo, "estimate", lambda wave, rate: 91.0)
+    monkeypatch.setattr(measure, "enough", lambda clips, statistics: True)
     monkeypatch.setattr(measure, "fad_rows", lambda clips, reference: [row("fad", float(len(clips)), len(clips))])
 
 
@@ -174,6 +176,13 @@ def test_a_copy_that_the_vocoder_leaves_alone_is_found(command, monkeypatch):
     generated = rows[rows["set"] == "generated"].set_index("metric")["value"]
     assert generated["copy_mel_match"] < 0.9
     assert generated["nearest_below_1pc"] == 0
+
+
+def test_too_few_clips_for_a_fad_have_no_row():
+    statistics = Statistics.of([np.random.default_rng(0).normal(size=(300, 200))])
+    with pytest.warns(UserWarning, match="no FAD of 8 clips"):
+        assert not measure.enough([np.zeros((3, 200))] * 8, statistics)
+    assert measure.enough([np.zeros((3, 200))] * 67, statistics)
 
 
 def test_mistakes_are_one_line(command):

@@ -12,6 +12,7 @@ no_text      at the first T: the noise of `generated` with the empty prompt; its
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -21,6 +22,8 @@ from ditto.training.quality.copies import closest_rows, copies_rows
 from ditto.training.quality.prompted import Prompted, band_prompted, prompted
 from ditto.training.quality.studio import Make, Studio
 from ditto.training.quality.yardsticks import Yardsticks
+from eval.fad import Statistics
+from eval.recognition.ear import Hearing
 from eval.sets import Row, fad_rows, tag_rows
 
 
@@ -38,7 +41,17 @@ class Measurement:
         self.rows += [{**about, **one} for one in rows]
 
     def fad(self, embedded: Sequence[np.ndarray]) -> list[Row]:
+        if not enough(embedded, self.against.reference.statistics):
+            return []
         return [{**one, "reference": str(self.against.reference)} for one in fad_rows(embedded, self.against.reference)]
+
+
+def enough(embedded: Sequence[np.ndarray], reference: Statistics) -> bool:
+    """Whether the clips have a FAD; a warning for a rehearsal on fewer windows than the embedding has dimensions."""
+    windows = sum(len(clip) for clip in embedded)
+    if windows <= reference.dimension:
+        warnings.warn(f"no FAD of {len(embedded)} clips: {windows} windows in {reference.dimension}-d", stacklevel=3)
+    return windows > reference.dimension
 
 
 def measure(studio: Studio, against: Yardsticks) -> list[Row]:
@@ -119,7 +132,7 @@ def _measure_no_text(m: Measurement, clips: list[Prompted], steps: int) -> None:
     m.add("no_text", [*m.fad(embedded), *tag_rows(embedded, _genres(clips)), m.studio.timed(clips, make)[1]], steps, 1)
 
 
-def _recognised(m: Measurement, clips: list[Prompted], heard: Sequence) -> list[Row]:
+def _recognised(m: Measurement, clips: list[Prompted], heard: Sequence[Hearing]) -> list[Row]:
     """Rows of real clips: with their template prompts, and with the wordings that name instruments."""
     if not heard:
         return []
