@@ -53,11 +53,15 @@ class WarmAverage(WeightAveraging):
     """
 
     def __init__(self, decay: float = 0.999) -> None:
-        def average(averaged: Tensor, current: Tensor, n: Tensor | int) -> Tensor:
+        def average(averaged: list[Tensor], current: list[Tensor], n: Tensor | int) -> None:
+            # All tensors of a kind at once: one by one, a GPU waits for the count and for hundreds of launches a step.
             share = min(decay, (1 + int(n)) / (10 + int(n)))
-            return averaged.lerp(current.to(averaged), 1 - share) if averaged.is_floating_point() else current
+            if averaged[0].is_floating_point():
+                torch._foreach_lerp_(averaged, current, 1 - share)
+            else:
+                torch._foreach_copy_(averaged, current)
 
-        super().__init__(use_buffers=True, avg_fn=average)
+        super().__init__(use_buffers=True, multi_avg_fn=average)
 
     def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
         return step_idx is not None

@@ -26,7 +26,6 @@ def main(cfg: DictConfig) -> None:
         datamodule=hydra.utils.instantiate(cfg.stage.data),
         ckpt_path=str(last) if last.exists() else None,
     )
-    trainer.save_checkpoint(last)
     print(f"{trainer.global_step} steps; checkpoint {last}; ship it with `python -m ditto.training.export`")
 
 
