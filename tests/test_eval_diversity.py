@@ -58,7 +58,7 @@ def test_copies_of_training_clips_are_found_and_unseen_clips_are_not():
     assert found.closest(space(copied), 40)[0][0] == found.closest(space(copied), 40)[0][1]
     assert all(i == j for i, j in found.closest(space(copied), 40))
     mixed = [*unseen[:20], *copied[5:8]]
-    assert {pair for pair in found.closest(space(mixed), 3)} == {(20, 5), (21, 6), (22, 7)}
+    assert set(found.closest(space(mixed), 3)) == {(20, 5), (21, 6), (22, 7)}
     other = values(found.rows(space(unseen)))
     assert other["nearest_below_1pc"] < 0.06
     assert other["nearest_ratio"] == pytest.approx(1, abs=0.1)

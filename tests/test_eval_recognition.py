@@ -49,7 +49,9 @@ def test_prompts_ask_for_what_they_say():
     assert wishes[3].instruments == {"piano", "bass", "drums"}
     assert wishes[2].absent == set(GROUPS) - {"piano", "bass", "drums"}
     assert band_wording(one) == 3
-    assert named(piece(lead="", instruments=("organ",)), "rock organ") == {"organ"}
+    band = piece(lead="steel drums", instruments=("organ", "drums"))
+    assert named(band, "samba with steel drums") == {"percussive"}
+    assert named(band, "samba with steel drums and drums") == {"percussive", "drums"}
 
 
 def test_every_template_of_the_corpus_names_genre_and_tempo_and_no_instrument():

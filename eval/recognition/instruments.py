@@ -38,5 +38,5 @@ def named(piece: Piece, caption: str) -> frozenset[str]:
         pattern = rf"\b{re.escape(name)}\b"
         if re.search(pattern, text):
             found.add(name)
-            text = re.sub(pattern, "", text)  # "electric piano" names no piano
+            text = re.sub(pattern, "", text)  # "steel drums" names no drums
     return groups_of(found)
