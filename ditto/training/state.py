@@ -30,12 +30,15 @@ CHECKPOINT = "last.ckpt"
 
 @dataclass(frozen=True)
 class Planes:
-    """A tensor as compressed byte planes. `dtype`: what it had; `stored`: what its bytes are."""
+    """A tensor as compressed byte planes. `dtype`: what it had; `stored`: what its bytes are.
+
+    `content` is uint8: torch.save pickles `bytes` by an old protocol that makes half of them two bytes long.
+    """
 
     shape: tuple[int, ...]
     dtype: torch.dtype
     stored: torch.dtype
-    content: bytes
+    content: Tensor
 
     @classmethod
     def of(cls, tensor: Tensor, stored: torch.dtype | None = None) -> "Planes":
@@ -43,12 +46,12 @@ class Planes:
         values = tensor.detach().cpu().to(stored or tensor.dtype).contiguous()
         width = values.element_size()
         planes = values.view(WIDTH[values.dtype]).numpy().reshape(-1, 1).view(np.uint8).reshape(-1, width).T
-        content = zlib.compress(planes.tobytes(), 1)
+        content = torch.frombuffer(bytearray(zlib.compress(planes.tobytes(), 1)), dtype=torch.uint8)
         return cls(tuple(tensor.shape), tensor.dtype, values.dtype, content)
 
     def tensor(self) -> Tensor:
         width = self.stored.itemsize
-        planes = np.frombuffer(zlib.decompress(self.content), np.uint8).reshape(width, -1)
+        planes = np.frombuffer(zlib.decompress(self.content.numpy().tobytes()), np.uint8).reshape(width, -1)
         values = torch.from_numpy(planes.T.copy()).view(self.stored)
         return values.reshape(self.shape).to(self.dtype)
 
