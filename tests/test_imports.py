@@ -42,7 +42,7 @@ LIGHT = (
     "eval.tables.__main__",
 )
 # Commands of development, which may be slow to start: they train, convert or ship weights.
-SELDOM = ("baselines.", "ditto.training.", "eval.convert_", "eval.text.train")
+SELDOM = ("baselines.", "ditto.training.", "eval.convert_", "eval.recognition.train", "eval.text.train")
 WATCH = """
 import importlib, json, sys
 found = {}
