@@ -75,7 +75,7 @@ class Speed(Callback):
         memory = torch.cuda.max_memory_allocated(module.device) / 2**30 if module.device.type == "cuda" else 0.0
         if trainer.is_global_zero:
             print(
-                f"step {trainer.global_step}: {speed:.0f} clips/s, loss {float(loss):.4f}, {memory:.1f} GiB, "
+                f"step {trainer.global_step}: {speed:.1f} clips/s, loss {float(loss):.4f}, {memory:.1f} GiB, "
                 f"{100 * spent_share(trainer):.1f} % of the budget",
                 flush=True,
             )
