@@ -53,7 +53,7 @@ def test_harmony_of_a_plain_scale_is_at_home_at_both_ends():
 
 
 def test_captions_say_the_truth():
-    for piece in labels.load_pieces():
+    for piece in [*labels.load_pieces(), *labels.load_electronic()]:
         first, text = piece.captions[0], " | ".join(piece.captions)
         assert len(piece.captions) >= 5
         assert first == captions.template(piece.genre, piece.mood, piece.bpm)

@@ -1,4 +1,4 @@
-"""``python -m ditto.data.build [midi | render | folder | recorded | examples | grooves]``: the music.
+"""``python -m ditto.data.build [midi | render | hours | folder | recorded | examples | grooves]``: the music.
 
 Without an argument: render the repository's corpus (composing it first where the packs are missing) into
 ``$DITTO_DATA/music`` (``./data/music`` by default). Every command resumes after a kill: finished files are kept.
@@ -21,12 +21,36 @@ def data_root() -> Path:
 
 
 def _midi(args: argparse.Namespace) -> None:
-    from ditto.data.compose import compose_all
+    from ditto.data.compose import compose_all, compose_electronic
 
-    pieces = compose_all(args.workers, args.count)
-    for split in ("train", "val", "test"):
-        seconds = [piece.seconds for piece in pieces if piece.split == split]
-        print(f"{split}: {len(seconds)} pieces, {sum(seconds) / 3600:.2f} h")
+    if not args.electronic:
+        pieces = compose_all(args.workers, args.count)
+        for split in ("train", "val", "test"):
+            _print_hours(split, [piece.seconds for piece in pieces if piece.split == split])
+    _print_hours("electronic", [piece.seconds for piece in compose_electronic(args.workers, args.count)])
+
+
+def _print_hours(name: str, seconds: list[float]) -> None:
+    print(f"{name}: {len(seconds)} pieces, {sum(seconds) / 3600:.2f} h")
+
+
+def _hours(args: argparse.Namespace) -> None:
+    from ditto.data.corpus_audio import corpus
+    from ditto.data.takes import schedule
+
+    order = [take for take in schedule(corpus(None, args.electronic), args.takes) if take.piece.split == "train"]
+    for number in range(args.takes):
+        _print_hours(f"take {number}", [take.piece.seconds for take in order if take.number == number])
+    _print_hours("train", [take.piece.seconds for take in order])
+    print(f"{len({text for take in order for text in take.piece.captions})} captions")
+    further = [take for take in order if take.number]
+    changes = {
+        "an instrument left out": [bool(take.left_out) for take in further],
+        "the drums left out": [take.left_out == "drums" for take in further],
+        "an instrument exchanged": [take.exchanged is not None for take in further],
+    }
+    for text, found in changes.items() if further else ():
+        print(f"{text}: {100 * sum(found) / len(found):.0f} % of the further takes")
 
 
 def _grooves(args: argparse.Namespace) -> None:
@@ -42,7 +66,11 @@ def _render(args: argparse.Namespace) -> None:
     if not (CORPUS / "midi-train.tar.xz").exists():
         _midi(args)
     out, render = args.out or data_root() / "music", {SYNTHS[0]: render_piece, SYNTHS[1]: render_tiny}[args.synth]
-    print(render_corpus(out, args.hours, args.workers, args.soundfont, args.count, render=render, takes=args.takes))
+    summary = render_corpus(
+        out, args.hours, args.workers, args.soundfont, args.count,
+        render=render, takes=args.takes, electronic=args.electronic,
+    )  # fmt: skip
+    print(summary)
 
 
 def _folder(args: argparse.Namespace) -> None:
@@ -83,6 +111,7 @@ def parser() -> argparse.ArgumentParser:
     helps = {
         _midi: "compose the corpus: MIDI and labels into ditto/data/corpus (needs mma)",
         _render: "render the corpus with a General MIDI soundfont (needs fluidsynth or tinysoundfont)",
+        _hours: "count the pieces and hours that `render` with the same options makes, from the labels alone",
         _folder: "read a folder of your own recordings with a captions file",
         _recorded: "cut the recorded music of Debian packages (out-of-domain reference)",
         _examples: "write the clips and melodies shipped in ditto/data/examples",
@@ -90,32 +119,36 @@ def parser() -> argparse.ArgumentParser:
     }
     for function, text in helps.items():
         command = commands.add_parser(function.__name__[1:], help=text, description=text)
-        command.set_defaults(
-            run=function, workers=default_workers(), count=None, hours=None, out=None, soundfont=[], takes=1
-        )
+        command.set_defaults(run=function, workers=default_workers(), count=None, hours=None, out=None)
+        command.set_defaults(soundfont=[], takes=1, electronic=False)
         if function in (_midi, _render):
             command.add_argument("--workers", type=positive, help="processes (default: one per core)")
             command.add_argument("--count", type=positive, help="pieces a split, for a trial")
-        if function is not _midi:
+        if function is _midi:
+            command.add_argument("--electronic", action="store_true", help="the electronic series only (without mma)")
+        if function not in (_midi, _hours):
             command.add_argument("--out", type=Path, help="where the music goes (default: in $DITTO_DATA or ./data)")
+        if function in (_render, _hours):
+            command.add_argument("--takes", type=positive, help="play each training piece so often (default: 1)")
+            command.add_argument("--electronic", action="store_true", help="with the electronic series, for training")
         if function is _render:
-            command.add_argument("--hours", type=float, help="stop once this much training audio is there")
-            command.add_argument(
-                "--takes", type=positive, help="play every training piece so many times (default: %(default)s)"
-            )
-            command.add_argument(
-                "--soundfont", type=Path, action="append",
-                help="a General MIDI .sf2 or .sf3 (default: FluidR3_GM); more of them, more sounds for further takes",
-            )  # fmt: skip
-            command.add_argument(
-                "--synth", choices=SYNTHS, default=SYNTHS[0], help="what renders (default: %(default)s)"
-            )
+            _add_sound(command)
         if function is _folder:
             command.add_argument("source", type=Path, help="folder with wav, flac, ogg or mp3 files")
             command.add_argument("--captions", type=Path, help="csv: file,caption (default: captions.csv there)")
         if function is _recorded:
             command.add_argument("--packages", nargs="*", default=None, help="Debian packages to read")
     return top
+
+
+def _add_sound(command: argparse.ArgumentParser) -> None:
+    """Options of rendering alone."""
+    command.add_argument("--hours", type=float, help="stop once this much training audio is there")
+    command.add_argument(
+        "--soundfont", type=Path, action="append", metavar="FILE",
+        help="a General MIDI .sf2 or .sf3 (default: FluidR3_GM); name it again with others for the further takes",
+    )  # fmt: skip
+    command.add_argument("--synth", choices=SYNTHS, default=SYNTHS[0], help="what renders (default: %(default)s)")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -19,8 +19,8 @@ from pathlib import Path
 import soundfile
 from tqdm import tqdm
 
-from ditto.data.labels import Piece, load_pieces, to_csv
-from ditto.data.pack import atomic_write, read_pack
+from ditto.data.labels import Piece, load_electronic, load_pieces, to_csv
+from ditto.data.pack import atomic_write, pack_of, read_pack
 from ditto.data.plan import SPLITS
 from ditto.data.render import RenderError, find_soundfont, render_piece
 from ditto.data.render import require as require_fluidsynth
@@ -84,7 +84,7 @@ def _run(render: Render, todo: Sequence[Take], folder: Path, fonts: Sequence[Pat
         try:
             while True:
                 while len(pending) < 3 * workers and (take := next(waiting, None)) is not None:
-                    midi = read_pack(take.piece.split).get(take.source, b"")
+                    midi = read_pack(pack_of(take.source, take.piece.split)).get(take.source, b"")
                     out = folder / take.piece.file
                     pending.add(pool.submit(_try, render, take, midi, out, take.soundfont(fonts)))
                 if not pending:
@@ -116,6 +116,16 @@ def summary(folder: Path, done: dict[str, Piece], dropped: dict[str, str]) -> st
     return text + (f"; dropped {len(dropped)}, see {folder / 'dropped.csv'}" if dropped else "")
 
 
+def corpus(count: int | None = None, electronic: bool = False) -> list[Piece]:
+    """val, test and train, at most ``count`` of each; the electronic series is spread evenly among those of train."""
+    pieces = {split: load_pieces(split)[:count] for split in SPLITS}
+    more = load_electronic()[:count] if electronic else []
+    train = pieces.pop("train")
+    placed = [((i + 0.5) / len(part), piece) for part in (train, more) for i, piece in enumerate(part)]
+    mixed = [piece for _, piece in sorted(placed, key=lambda item: item[0])]
+    return [*(piece for part in pieces.values() for piece in part), *mixed]
+
+
 def render_corpus(
     folder: Path,
     hours: float | None = None,
@@ -125,17 +135,18 @@ def render_corpus(
     pieces: Sequence[Piece] | None = None,
     render: Render = render_piece,
     takes: int = 1,
+    electronic: bool = False,
 ) -> str:
     """Render what is missing in ``folder`` until ``hours`` of training audio are there (None: all).
 
-    ``takes`` plays every training piece so many times. ``soundfonts``: the first for the pieces themselves, all of them
-    in turn for further takes. ``count`` limits the pieces of each split; ``pieces`` replaces the corpus and ``render``
-    the renderer (for tests).
+    ``takes`` plays every training piece so many times, ``electronic`` adds that series to the training pieces.
+    ``soundfonts``: the first for the pieces themselves, all of them in turn for further takes. ``count`` limits the
+    pieces of each split; ``pieces`` replaces the corpus and ``render`` the renderer (for tests).
     """
     if render in REQUIRE:
         REQUIRE[render]()
-    fonts = [find_soundfont(font) for font in soundfonts or [None]] if render in REQUIRE else [Path()]
-    pieces = pieces if pieces is not None else [p for split in SPLITS for p in load_pieces(split)[:count]]
+    fonts = [find_soundfont(font) for font in soundfonts] or [find_soundfont()] if render in REQUIRE else [Path()]
+    pieces = corpus(count, electronic) if pieces is None else pieces
     recipes = schedule(pieces, takes)
     order = [take.piece for take in recipes]
     (folder / "audio").mkdir(parents=True, exist_ok=True)

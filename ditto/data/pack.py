@@ -1,8 +1,9 @@
-"""The corpus in the repository: one ``midi-<split>.tar.xz`` per split whose bytes depend on its content alone."""
+"""The corpus in the repository: a ``midi-<split>.tar.xz`` per split or series; bytes depend on its content alone."""
 
 import io
 import lzma
 import os
+import re
 import tarfile
 from collections.abc import Mapping
 from functools import cache
@@ -32,6 +33,11 @@ def write_pack(split: str, files: Mapping[str, bytes], folder: Path = CORPUS) ->
     filters = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "dict_size": 1 << 26}]
     atomic_write(path, lzma.compress(buffer.getvalue(), filters=filters))
     return path
+
+
+def pack_of(piece_id: str, split: str) -> str:
+    """The pack that holds a piece: ``train-e0042`` is of the electronic series, others of their split."""
+    return "electronic" if re.match(r"train-e\d", piece_id) else split
 
 
 @cache

@@ -96,10 +96,10 @@ def read_part(track: Iterable[mido.Message], finer: int = 1) -> Part | None:
         else:
             others.append((tick, message))
     notes += [Note(start, last, pitch, v) for pitch, started in open_notes.items() for start, v in started]
-    return Part(channel, _untangled(notes), others) if notes else None
+    return Part(channel, untangled(notes), others) if notes else None
 
 
-def _untangled(notes: list[Note]) -> list[Note]:
+def untangled(notes: list[Note]) -> list[Note]:
     """One note a key at a time, each at least a tick long, in order of onset."""
     kept: dict[tuple[int, int], Note] = {}
     for note in notes:
@@ -153,42 +153,41 @@ def _replayed(part: Part, take: Take, feel: Feel) -> Part:
         velocity = round(note.velocity * touch * feel.loudness(note.start) + rng.gauss(0, even))
         end = start + max(1, round((note.end - note.start) * hold))
         notes.append(Note(start, end, note.pitch + shift, max(8, min(127, velocity))))
-    before = next((m.value for _, m in part.others if m.is_cc(VOLUME)), 100)
-    volume = min(127, round(before * 10 ** (rng.uniform(*BALANCE_DB) / 40)))  # gain in General MIDI: 40 log10(value)
     lag = round(sum(new - old for old, new in onset.items()) / len(onset))
-    return Part(part.channel, _untangled(notes), [(0, _control(part.channel, volume)), *_moved(part, take, feel, lag)])
+    balance = 10 ** (rng.uniform(*BALANCE_DB) / 40)  # gain in General MIDI: 40 log10(volume)
+    return Part(part.channel, untangled(notes), _moved(part, take, feel, lag, balance))
 
 
-def _control(channel: int, value: int) -> mido.Message:
-    return mido.Message("control_change", channel=channel, control=VOLUME, value=value)
-
-
-def _moved(part: Part, take: Take, feel: Feel, lag: int) -> list[tuple[int, mido.Message]]:
+def _moved(part: Part, take: Take, feel: Feel, lag: int, balance: float) -> list[tuple[int, mido.Message]]:
     """The other messages: sounds are chosen before any note can be early, the rest follows the channel's lag."""
-    early, moved = round(MAX_SHIFT_MS * feel.ticks_ms) + 1, []
+    early = round(MAX_SHIFT_MS * feel.ticks_ms) + 1
     exchanged = take.exchanged if take.exchanged and take.exchanged[0] == part.name else None
-    for tick, message in part.others:
+    volume = mido.Message("control_change", channel=part.channel, control=VOLUME, value=100)
+    first = [] if any(m.is_cc(VOLUME) for tick, m in part.others if tick == 0) else [(0, volume)]
+    moved = []
+    for tick, message in [*first, *part.others]:
         if message.type == PROGRAM or any(message.is_cc(bank) for bank in BANKS):
-            if exchanged and message.type == PROGRAM:
-                message = message.copy(program=exchanged[1])
-            elif exchanged:
-                message = message.copy(value=0)  # the relative is named in the standard bank
-            moved.append((max(0, tick - early), message))
-        elif not message.is_cc(VOLUME):
-            moved.append((max(0, tick + lag), message))
+            # A relative is named in the standard bank.
+            new = {} if not exchanged else {"program": exchanged[1]} if message.type == PROGRAM else {"value": 0}
+            moved.append((max(0, tick - early), message.copy(**new)))
+            continue
+        if message.is_cc(VOLUME):
+            message = message.copy(value=min(127, round(message.value * balance)))
+        moved.append((max(0, tick + lag) if tick else 0, message))
     return moved
 
 
 def write_track(part: Part) -> mido.MidiTrack:
     """A track of a part: at one tick first controls, then ends, then onsets."""
     events = [(tick, 0, order, message) for order, (tick, message) in enumerate(part.others)]
+    blank = mido.Message("note_on", channel=part.channel)
     for note in part.notes:
-        on = mido.Message("note_on", channel=part.channel, note=note.pitch, velocity=note.velocity)
+        on = blank.copy(skip_checks=True, note=note.pitch, velocity=note.velocity)
         events.append((note.start, 2, note.pitch, on))
-        events.append((note.end, 1, note.pitch, on.copy(velocity=0)))
+        events.append((note.end, 1, note.pitch, on.copy(skip_checks=True, velocity=0)))
     track, before = mido.MidiTrack(), 0
     for tick, _, _, message in sorted(events, key=lambda event: event[:3]):
-        track.append(message.copy(time=tick - before))
+        track.append(message.copy(skip_checks=True, time=tick - before))
         before = tick
     return track
 

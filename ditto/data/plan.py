@@ -64,7 +64,8 @@ def _grooves(held_out: bool) -> dict[str, list[Groove]]:
 
 
 @cache
-def _tunes() -> dict[tuple[str, int, bool], list[Tune]]:
+def tunes_by_kind() -> dict[tuple[str, int, bool], list[Tune]]:
+    """Tunes by (split, beats, minor)."""
     return by_kind(load_tunes())
 
 
@@ -87,13 +88,14 @@ def tempo_range(groove: Groove) -> tuple[int, int]:
     return (middle, high) if any(word in name for word in ("fast", "quick")) else (low, high)
 
 
-def _draw_lead(rng: random.Random, genre: str) -> int | None:
-    if rng.random() >= MELODY_SHARE:
+def draw_lead(rng: random.Random, genre: str, share: float = MELODY_SHARE) -> int | None:
+    """The lead's program, one of the genre's more often than not; None without a melody."""
+    if rng.random() >= share:
         return None
     return rng.choice(GENRE_LEADS[genre] if rng.random() < 0.7 else tuple(LEADS))
 
 
-def _shift(rng: random.Random, tune: Tune, lead: int | None) -> int:
+def draw_shift(rng: random.Random, tune: Tune, lead: int | None) -> int:
     """Key and octave, drawn apart: one of twelve keys, then the octave nearest the lead's register or one off."""
     key = rng.randrange(12)
     centre = LEADS[lead].centre if lead is not None else 72
@@ -115,10 +117,10 @@ def plan(piece_id: str) -> Plan:
     held_out = split == "test" and rng.random() < HELD_OUT_SHARE
     groove = _draw_groove(rng, held_out)
     minor = rng.random() < MINOR_SHARE
-    tune = rng.choice(_tunes()[split, groove.beats, minor])
+    tune = rng.choice(tunes_by_kind()[split, groove.beats, minor])
     bpm = rng.randint(*tempo_range(groove))
-    lead = _draw_lead(rng, groove.genre)
-    shift = _shift(rng, tune, lead)
+    lead = draw_lead(rng, groove.genre)
+    shift = draw_shift(rng, tune, lead)
     band = rng.choices(list(BANDS), list(BANDS.values()))[0]
     dynamics = rng.choices(list(DYNAMICS), list(DYNAMICS.values()))[0]
     level = rng.choices((0.55, 0.8, 1.0), (0.25, 0.45, 0.3))[0]

@@ -23,7 +23,7 @@ from ditto.data.labels import Piece
 from ditto.data.plan import seed_of, tempo_range
 from ditto.errors import UserError
 
-LEVELS = CORPUS / "levels.csv.gz"
+LEVELS = (CORPUS / "levels.csv.gz", CORPUS / "levels-electronic.csv.gz")
 TEMPO_FACTOR = (0.85, 1.2)
 KEYS = (-5, -4, -3, -2, -1, 1, 2, 3, 4, 5, 6)
 LEAVE_OUT, LEAVE_OUT_DRUMS, EXCHANGE = 0.3, 0.25, 0.4
@@ -67,15 +67,18 @@ class Take:
 
 
 @cache
-def load_levels(path: Path = LEVELS) -> dict[str, float]:
+def load_levels(*paths: Path) -> dict[str, float]:
     """Loudness level of every composed piece by id: the part of its plan that its mood depends on."""
-    if not path.exists():
-        raise UserError(f"{path} is missing: python -m ditto.data.build midi")
-    rows = csv.DictReader(io.StringIO(gzip.decompress(path.read_bytes()).decode()))
-    return {row["piece_id"]: float(row["level"]) for row in rows}
+    levels: dict[str, float] = {}
+    for path in paths or LEVELS:
+        if not path.exists():
+            raise UserError(f"{path} is missing: python -m ditto.data.build midi")
+        rows = csv.DictReader(io.StringIO(gzip.decompress(path.read_bytes()).decode()))
+        levels |= {row["piece_id"]: float(row["level"]) for row in rows}
+    return levels
 
 
-def write_levels(levels: dict[str, float], path: Path = LEVELS) -> None:
+def write_levels(levels: dict[str, float], path: Path) -> None:
     """Write what :func:`load_levels` reads; the bytes depend on the rows alone."""
     lines = ["piece_id,level", *(f"{name},{level}" for name, level in levels.items())]
     path.write_bytes(gzip.compress(("\n".join(lines) + "\n").encode(), 9, mtime=0))
