@@ -220,6 +220,9 @@ def test_before_and_after_are_in_one_table(tmp_path, ears):
     table = pd.read_csv(tmp_path / "results/model_quality.csv", dtype={"weights": str})
     assert len(table) == len(rows)
     assert set(again["weights"]) < set(table["weights"])
+    large = call(tmp_path, "model=embedded", f"model.weights={new}", f"previous={old}", *few, "n_large=3")
+    counts = large[(large["set"] == "generated") & (large["metric"] == "fad")].groupby("weights")["n"].agg(list)
+    assert sorted(counts) == [[2], [2, 3]]  # more of the new model alone
     with pytest.raises(UserError, match="same weights"):
         call(tmp_path, "model=embedded", f"model.weights={new}", f"previous={new}", *few)
 
@@ -243,5 +246,5 @@ def test_goals_are_read_from_the_rows():
     lines = goal_lines(pd.concat([*fad, *share]))
     assert [line.endswith(": reached") for line in lines] == [True, True, False, False]
     assert "not measured" in goal_lines(pd.concat(fad[1:]))[0]
-    more = pd.concat([*fad, frame("a", "generated", 20, 5.0, n=2500)])
+    more = pd.concat([frame("a", "generated", 20, 5.0, n=2500), *fad])
     assert "ratio 1.99" in goal_lines(more)[0]  # equal n

@@ -42,7 +42,8 @@ def run(cfg: DictConfig) -> pd.DataFrame:
     options: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
     if not options["steps"] or min(options["n"], *options["steps"]) < 1:
         raise UserError("n and steps must be 1 or more: n=500 steps=[20,50]")
-    studios = {name: Studio(model, options) for name, model in models(options)}
+    own = {"before": {} if options["previous_large"] else {"n_large": 0}}
+    studios = {name: Studio(model, options | own.get(name, {})) for name, model in models(options)}
     hashes = [studio.model.weights_hash for studio in studios.values()]
     if len(set(hashes)) < len(hashes):
         raise UserError(f"before and after are the same weights, {hashes[0]}: leave out previous= or name others")
