@@ -35,7 +35,9 @@ class Space:
     @classmethod
     def of(cls, clips: Clips) -> Space:
         means = _means(clips)
-        return cls(means.mean(0), means.std(0).clip(min=1e-6))
+        spread = means.std(0)
+        # A unit that hardly any training clip moves must not outweigh all others where another clip moves it.
+        return cls(means.mean(0), spread.clip(min=max(0.1 * float(np.median(spread)), 1e-6)))
 
     def __call__(self, clips: Clips) -> np.ndarray:
         """Clips [W, D] -> points [n, D], in units in which two training clips are about 1 apart."""

@@ -25,6 +25,14 @@ def test_clips_like_the_training_clips_are_one_apart_and_equal_clips_not_at_all(
     assert same["vendi"] == pytest.approx(1.0)
 
 
+def test_a_unit_that_is_silent_in_training_does_not_decide():
+    train, other = clips(300, 0), clips(100, 1)
+    for clip in train:
+        clip[:, 7] = 0.0
+    value = values(diversity_rows(Space.of(train)(other), ["a"] * 100))["pair_distance"]
+    assert value == pytest.approx(1.2, abs=0.3)
+
+
 def test_vendi_counts_what_is_different():
     points = np.repeat(np.eye(7), 5, axis=0)
     assert vendi(points) == pytest.approx(7)
