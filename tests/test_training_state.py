@@ -86,7 +86,7 @@ def test_weights_are_exact_and_the_rest_is_close(data_root: Path, tmp_path: Path
     assert back["loops"] == whole["loops"]
     large = [value for value in whole["current_model_state"].values() if value.numel() > state.SMALL]
     state.pack(run, tmp_path / "state.bin")
-    assert (tmp_path / "state.bin").stat().st_size < 8 * sum(value.numel() for value in large) + 100_000
+    assert (tmp_path / "state.bin").stat().st_size < 9 * sum(value.numel() for value in large) + 100_000
 
 
 def test_the_further_run_is_not_overwritten(data_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:  # noqa: F811
