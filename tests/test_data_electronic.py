@@ -3,7 +3,7 @@
 import importlib.util
 import io
 from collections import Counter
-from itertools import pairwise
+from itertools import islice, pairwise
 
 import mido
 import pytest
@@ -116,7 +116,7 @@ def test_takes_keep_the_ducking_in_its_measure():
 
 @needs_tunes
 def test_bass_and_pads_play_the_harmony():
-    for piece in [piece for piece in PIECES if pad_of(piece)][:3]:
+    for piece in islice(filter(pad_of, PIECES), 3):
         recipe = electronic.plan(piece.piece_id)
         bars, chords = electronic.loop(recipe)
         assert len(bars) == len(chords) == recipe.bars

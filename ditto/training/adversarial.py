@@ -87,7 +87,7 @@ class AdversarialTraining(VocoderTraining):
         self.log("train/recognition", loss, prog_bar=True)
 
     def _vocoder_step(self, made_BN: Tensor, wave_BN: Tensor) -> None:
-        optimizer, _ = self.optimizers()  # type: ignore[misc]
+        optimizer: Any = self.optimizers()[0]  # type: ignore[index]
         loss = self.spectral_loss(made_BN, wave_BN)
         (gradient,) = torch.autograd.grad(loss, made_BN)
         fade = self.fade()

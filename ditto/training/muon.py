@@ -36,7 +36,7 @@ def hidden_weights(module: nn.Module) -> list[nn.Parameter]:
 class MuonAdamW(torch.optim.AdamW):
     """AdamW whose `hidden` weights take Muon's step, at `hidden_lr` times the learning rate of the rest.
 
-    `lr_scale` tells a schedule that sets the learning rates (ditto.training.callbacks.BudgetSchedule) to keep that ratio.
+    `lr_scale` tells a schedule of learning rates (ditto.training.callbacks.BudgetSchedule) to keep that ratio.
     """
 
     def __init__(

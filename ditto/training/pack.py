@@ -14,7 +14,8 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-from ditto.data.labels import load_pieces
+from ditto.data.corpus_audio import corpus
+from ditto.data.takes import schedule
 from ditto.errors import UserError
 from ditto.training.parts import split
 from ditto.training.small_text import shrink
@@ -77,13 +78,14 @@ def travelling(root: Path) -> float:
     return sum((root / name).lstat().st_size for name in set(names) if name and (root / name).is_file()) / MIB
 
 
-def texts() -> list[str]:
-    """Every caption of the corpus and the prompts of the pictures that training draws."""
+def texts(takes: int = 4) -> list[str]:
+    """Every caption of the corpus, the electronic series and their takes, and the prompts that training draws."""
     from omegaconf import OmegaConf
 
     stage = Path(__file__).parents[2] / "conf" / "stage" / "denoiser.yaml"
     prompts = OmegaConf.load(stage).samples.prompts
-    return sorted({text for piece in load_pieces() for text in piece.captions} | set(prompts) | {""})
+    played = schedule(corpus(electronic=True), takes)
+    return sorted({text for take in played for text in take.piece.captions} | set(prompts) | {""})
 
 
 def build(out: Path, python: str = "3.12", parts_mib: float | None = None, limit_mib: float = LIMIT_MIB) -> list[Path]:

@@ -50,10 +50,10 @@ def train(folder: Path, candidate: dict[str, Any], options: dict[str, Any]) -> N
 def loss_of(folder: Path) -> dict[str, float]:
     """The last validation loss of a training, as its log has it."""
     logs = sorted(folder.glob("logs/version_*/metrics.csv"), key=lambda path: int(path.parent.name.split("_")[1]))
-    losses = pd.concat([pd.read_csv(path) for path in logs])["val/loss"].dropna() if logs else []
-    if not len(losses):
+    losses = [loss for path in logs for loss in pd.read_csv(path).get("val/loss", pd.Series()).dropna()]
+    if not losses:
         raise UserError(f"{folder} has no validation loss: remove that folder and run the command again")
-    return {"val_loss": float(losses.iloc[-1])}
+    return {"val_loss": losses[-1]}
 
 
 def fad_of(folder: Path, options: dict[str, Any]) -> dict[str, float]:
@@ -62,7 +62,8 @@ def fad_of(folder: Path, options: dict[str, Any]) -> dict[str, float]:
     if not table.exists():
         weights = folder / "weights"
         call(folder, "ditto.training.export", str(folder), "-o", str(weights))
-        few = [f"n={options['n']}", f"n_reference={options['n']}", "n_griffin_lim=0", "split=val"]
+        few = [f"n={options['n']}", f"n_reference={options['n']}", "n_griffin_lim=0", "split=val", "steps=[20]"]
+        few += ["n_train=0", "n_band=0", "recognition=false"]
         places = [f"results={folder}", "name=quality", f"data_root={options['data_root']}"]
         call(folder, "ditto.training.quality", f"model.weights={weights}", *few, *places)
     rows = pd.read_csv(table)

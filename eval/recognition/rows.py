@@ -81,7 +81,7 @@ def instrument_rows(heard: Sequence[Hearing], asked: Sequence[Asked], judge: Jud
         for metric, mean in (("instrument_auc", mean_auc), ("instrument_ap", mean_ap)):
             value = mean(probabilities, named, counts)
             if np.isfinite(value):
-                low, high = _interval(mean, probabilities, named, counts, seed)
+                low, high = _interval(mean, (probabilities, named, counts), seed)
                 rows.append(row(f"{metric}{suffix}", value, len(wishes), low, high))
     return rows
 
@@ -111,11 +111,10 @@ def _mean_over_groups(score: Score, probabilities_nG: np.ndarray, named_nG: np.n
 
 
 def _interval(
-    mean: Callable[[np.ndarray, np.ndarray, np.ndarray], float], *arrays: np.ndarray | int
+    mean: Callable[[np.ndarray, np.ndarray, np.ndarray], float], tables: tuple[np.ndarray, ...], seed: int
 ) -> tuple[float | None, float | None]:
     """95 % percentile bootstrap over clips; none where a draw lacks cases."""
-    *tables, seed = arrays
-    generator = np.random.default_rng(int(seed))
+    generator = np.random.default_rng(seed)
     n = len(tables[0])
     values = []
     for _ in range(DRAWS):

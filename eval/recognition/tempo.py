@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 VERSION = "1"  # raise it when the estimator changes: it is part of the cache's name
 TOLERANCE = 0.08
@@ -25,7 +26,7 @@ def estimate(wave_N: np.ndarray, rate: int) -> float:
     return float(librosa.feature.tempo(y=np.asarray(wave_N, dtype=np.float32), sr=rate)[0])
 
 
-def hits(heard: Sequence[float], wanted: Sequence[float], factors: Sequence[float] = (1.0,)) -> np.ndarray:
+def hits(heard: ArrayLike, wanted: ArrayLike, factors: Sequence[float] = (1.0,)) -> np.ndarray:
     """1 where the tempo heard is within 8 % of one of factor x wanted, else 0 [n]; beats per minute."""
     ratio = np.asarray(heard, dtype=float)[:, None] / (np.asarray(wanted, dtype=float)[:, None] * np.array(factors))
     return (np.abs(ratio - 1) <= TOLERANCE + 1e-9).any(1).astype(float)

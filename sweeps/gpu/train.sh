@@ -53,7 +53,7 @@ install() {
 
 music() {
     local options=(--soundfont "$UNPACKED/soundfont.sf3")
-    if [ "${TAKES:-1}" -gt 1 ]; then options+=(--soundfont "$UNPACKED/second.sf2" --takes "$TAKES"); fi
+    if [ "${TAKES:-1}" -gt 1 ]; then options+=(--soundfont "$UNPACKED/second.sf2" --takes "$TAKES" --electronic); fi
     OMP_NUM_THREADS=1 "$PYTHON" -m ditto.data.build render --synth tinysoundfont --workers "$WORKERS" "${options[@]}" \
         ${MUSIC_HOURS:+--hours "$MUSIC_HOURS"} ${MUSIC_COUNT:+--count "$MUSIC_COUNT"}
 }
