@@ -1,4 +1,4 @@
-"""``python -m ditto.data.build [midi | render | hours | folder | recorded | examples | grooves]``: the music.
+"""``python -m ditto.data.build [midi | render | hours | folder | recorded | join | examples | grooves]``: the music.
 
 Without an argument: render the repository's corpus (composing it first where the packs are missing) into
 ``$DITTO_DATA/music`` (``./data/music`` by default). Every command resumes after a kill: finished files are kept.
@@ -85,6 +85,12 @@ def _recorded(args: argparse.Namespace) -> None:
     print(read_recorded(args.out or data_root() / "recorded", args.packages))
 
 
+def _join(args: argparse.Namespace) -> None:
+    from ditto.data.joined import join
+
+    print(join(args.folders, args.out or data_root() / "joined" / "music"))
+
+
 def _examples(args: argparse.Namespace) -> None:
     from ditto.data.examples import write_examples
 
@@ -114,6 +120,7 @@ def parser() -> argparse.ArgumentParser:
         _hours: "count the pieces and hours that `render` with the same options makes, from the labels alone",
         _folder: "read a folder of your own recordings with a captions file",
         _recorded: "cut the recorded music of Debian packages (out-of-domain reference)",
+        _join: "several data folders as one to train on (data_root=data/joined): val and test are the first one's",
         _examples: "write the clips and melodies shipped in ditto/data/examples",
         _grooves: "list the grooves of the installed mma again",
     }
@@ -136,6 +143,8 @@ def parser() -> argparse.ArgumentParser:
         if function is _folder:
             command.add_argument("source", type=Path, help="folder with wav, flac, ogg or mp3 files")
             command.add_argument("--captions", type=Path, help="csv: file,caption (default: captions.csv there)")
+        if function is _join:
+            command.add_argument("folders", nargs="+", type=Path, help="such as data/music data/recorded")
         if function is _recorded:
             command.add_argument("--packages", nargs="*", default=None, help="Debian packages to read")
     return top
