@@ -42,9 +42,12 @@ def test_singular_values_come_near_one_and_singular_vectors_stay() -> None:
 def test_a_step_has_the_rms_of_adamw() -> None:
     net = network()
     before = net[0].weight.detach().clone()
-    train(net, MuonAdamW(net.parameters(), hidden_weights(net), lr=0.01, weight_decay=0.0), 1)
+    train(net, MuonAdamW(net.parameters(), hidden_weights(net), lr=0.01, weight_decay=0.0, hidden_lr=1.0), 1)
     rms = (net[0].weight.detach() - before).square().mean().sqrt()
     assert 0.1 * 0.01 < rms < 0.3 * 0.01  # 0.2 of the learning rate
+    again = network()
+    train(again, MuonAdamW(again.parameters(), hidden_weights(again), lr=0.01, weight_decay=0.0, hidden_lr=3.0), 1)
+    torch.testing.assert_close(again[0].weight.detach() - before, 3 * (net[0].weight.detach() - before))
 
 
 def test_norms_and_biases_are_those_of_adamw() -> None:
@@ -64,7 +67,7 @@ def test_it_goes_down_and_decays() -> None:
     assert losses[-1] < 0.8 * losses[0]
     still = nn.Linear(3, 3, bias=False)
     before = still.weight.detach().clone()
-    optimiser = muon(still, 0.1, 0.5)
+    optimiser = MuonAdamW(still.parameters(), hidden_weights(still), lr=0.1, weight_decay=0.5, hidden_lr=1.0)
     still.weight.grad = torch.zeros_like(before)
     optimiser.step()
     torch.testing.assert_close(still.weight.detach(), before * 0.95)
