@@ -25,8 +25,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 from safetensors import safe_open
 from safetensors.torch import save_file
 
@@ -34,6 +32,7 @@ from ditto.types import UserError
 from eval import musicnn
 from eval.embedders.musicnn import Musicnn
 from eval.fad import Clips
+from eval.options import exit_code, read_options
 from eval.real import embed_excerpts, load_excerpts
 
 WEIGHTS = musicnn.WEIGHTS / "genres.safetensors"
@@ -174,19 +173,10 @@ def main() -> None:
     command, *given = sys.argv[1:] or [""]
     if command != "train":
         raise UserError(f"usage: python -m eval.tags train [{'=… '.join(TrainOptions.__annotations__)}=…]")
-    try:
-        merged = OmegaConf.merge(OmegaConf.structured(TrainOptions), OmegaConf.from_dotlist(given))
-    except OmegaConfBaseException as error:
-        raise UserError(str(error).splitlines()[0]) from error
-    options = OmegaConf.to_object(merged)
-    assert isinstance(options, TrainOptions)
+    options = read_options(TrainOptions, given)
     judge = train(options)
     print(f"{len(judge.genres)} genres; {judge.about}; written to {options.out}")
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    sys.exit(exit_code(main))

@@ -17,12 +17,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 from torch import Tensor
 from tqdm import tqdm
 
-from ditto.types import UserError
+from eval.options import exit_code, read_options
 from eval.recognition.families import FAMILY, family_indices
 from eval.recognition.instruments import GROUPS, groups_of_piece
 from eval.recognition.judge import WEIGHTS, Judge, Scale
@@ -145,19 +143,10 @@ def train(options: TrainOptions, seconds: float = SECONDS) -> Judge:
 
 
 def main() -> None:
-    try:
-        merged = OmegaConf.merge(OmegaConf.structured(TrainOptions), OmegaConf.from_dotlist(sys.argv[1:]))
-    except OmegaConfBaseException as error:
-        raise UserError(str(error).splitlines()[0]) from error
-    options = OmegaConf.to_object(merged)
-    assert isinstance(options, TrainOptions)
+    options = read_options(TrainOptions, sys.argv[1:])
     judge = train(options)
     print(f"{judge.about}; groups: {', '.join(judge.groups)}; written to {options.out}")
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    sys.exit(exit_code(main))

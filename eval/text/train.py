@@ -18,12 +18,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 from torch import Tensor
 from tqdm import trange
 
-from ditto.types import UserError
+from eval.options import exit_code, read_options
 from eval.tags import SECONDS
 from eval.text import heard, words
 from eval.text.captioned import Captioned, Captions, hear_split, read_captions
@@ -164,20 +162,11 @@ def tested(model: TextAudio, data: Captioned, captions: Captions) -> dict[str, s
 
 def main() -> None:
     """Read the options of the command line, train, print what was found."""
-    try:
-        merged = OmegaConf.merge(OmegaConf.structured(TrainOptions), OmegaConf.from_dotlist(sys.argv[1:]))
-    except OmegaConfBaseException as error:
-        raise UserError(f"{str(error).splitlines()[0]}; options: {', '.join(TrainOptions.__annotations__)}") from error
-    options = OmegaConf.to_object(merged)
-    assert isinstance(options, TrainOptions)
+    options = read_options(TrainOptions, sys.argv[1:])
     model = train(options)
     print("\n".join(f"{name}: {value}" for name, value in sorted(model.about.items())))
     print(f"written to {options.out}")
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    sys.exit(exit_code(main))
