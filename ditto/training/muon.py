@@ -47,7 +47,7 @@ class MuonAdamW(torch.optim.AdamW):
         betas: tuple[float, float] = (0.9, 0.99),
         weight_decay: float = 0.01,
         momentum: float = 0.95,
-        hidden_lr: float = 4.0,
+        hidden_lr: float = 1.0,
     ) -> None:
         chosen = list(hidden)
         known = {id(p) for p in chosen}
