@@ -179,6 +179,18 @@ def test_a_listener_hears_rates_reloads_and_saves(page, folder, tmp_path):
 
 
 @needs_browser
+def test_a_clip_that_still_sounds_does_not_stop_the_next_one(page, tmp_path):
+    with Browser(tmp_path) as browser:
+        browser.open(page)
+        browser.click("#begin")
+        browser.click(".clip:nth-child(1) .play")
+        browser.until("clips[0].audio.currentTime > 0")
+        # The frame of the first clip that comes between the click on the second one and that one's first event.
+        browser.run("clips[1].toggle(); clips[0].progress()")
+        assert browser.run("clips.map((clip) => clip.audio.paused)") == [True, False, True]
+
+
+@needs_browser
 def test_the_keyboard_is_enough_on_a_phone(page, tmp_path):
     with Browser(tmp_path) as browser:
         browser.open(page, 390, 844, touch=True)

@@ -36,8 +36,7 @@ def carry(run: Path, out: Path, mib: float = 0.2) -> Path:
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 def test_a_carried_run_goes_on_as_the_one_that_stayed(data_root: Path, tmp_path: Path, optimizer: str) -> None:  # noqa: F811
     options = (
-        f"++stage.module.optimizer._target_=ditto.training.optimizers.{optimizer}",
-        "++stage.module.optimizer._partial_=true",
+        f"optimizer={optimizer}",
         "trainer.log_every_n_steps=1",
         "stage.warmup_steps=4",
         "max_steps=6",

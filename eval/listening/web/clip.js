@@ -4,9 +4,9 @@ const HEARD = 0.95; // the share of a clip that counts as all of it
 const LETTERS = "ABCDEFGH";
 
 class Clip {
-  // `changed()` is called when something was heard or rated, `playing(clip, seconds)` while it sounds.
-  constructor(sample, position, record, changed, playing) {
-    Object.assign(this, { sample, record, changed, playing, letter: LETTERS[position] });
+  // `changed()` is called when something was heard or rated, `starting(clip)` before it sounds, `playing(seconds)` while.
+  constructor(sample, position, record, changed, starting, playing) {
+    Object.assign(this, { sample, record, changed, starting, playing, letter: LETTERS[position] });
     this.node = document.getElementById("clip").content.cloneNode(true).firstElementChild;
     this.button = this.node.querySelector(".play");
     this.slider = this.node.querySelector("input");
@@ -31,8 +31,9 @@ class Clip {
   }
 
   toggle() {
-    if (this.audio.paused) this.audio.play().catch(() => {}); // an error is shown, a pause is none
-    else this.audio.pause();
+    if (!this.audio.paused) return this.audio.pause();
+    this.starting(this);
+    this.audio.play().catch(() => {}); // an error is shown, a pause is none
   }
 
   watch() {
@@ -45,7 +46,7 @@ class Clip {
       this.record.heard.push(this.sample);
       this.changed();
     }
-    this.playing(this, this.audio.currentTime);
+    if (!this.audio.paused) this.playing(this.audio.currentTime);
     this.show();
   }
 

@@ -49,13 +49,12 @@ function rate(position) {
   words(find, one, position);
   const head = marker(find(".picture svg"), one.seconds);
   const changed = () => (store.keep(), hint(find, name));
-  const playing = (clip, seconds) => {
-    if (clip.audio.paused) return;
+  // Once, at the click: a clip that still sounds must not stop the one that follows it.
+  const starting = (clip) => {
     for (const other of clips) if (other !== clip) other.audio.pause();
     tune.stop();
-    head(seconds);
   };
-  clips = record.order.map((sample, k) => new Clip(sample, k, record, changed, playing));
+  clips = record.order.map((sample, k) => new Clip(sample, k, record, changed, starting, head));
   find(".clips").append(...clips.map((clip) => clip.node));
   find(".tune").hidden = !one.notes.length;
   find(".tune").addEventListener("click", () => hum(find(".tune"), one, head));
