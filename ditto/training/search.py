@@ -2,10 +2,12 @@
 
 The candidates and what was expected of each stand in conf/training_search.yaml. Each is trained by
 `python -m ditto.training.train`, exported, and judged on the validation split: the loss of the averaged weights over
-all times (the same times and noise for all) and, for n > 0, the FAD of n text-only clips. A finished training or a
-finished measurement is not repeated; the table <results>/<name>.csv is written after every candidate.
+all times (four batches, with the same times and noise for all) and, for fad_n > 0, the FAD of that many text-only clips.
+A finished training or a finished measurement is not repeated; the table <results>/<name>.csv is written after every
+candidate, with the commit and device of each training (`trained_at`, `trained_on`) beside those of the measurement.
 """
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +20,10 @@ from tqdm import tqdm
 
 from ditto.command import command
 from ditto.environment import commit, device_name
+from ditto.models.embedded import load
 from ditto.types import UserError
+
+FINISHED = "finished"  # a file of a candidate's folder: what its training was made with
 
 
 def run(cfg: DictConfig) -> pd.DataFrame:
@@ -28,7 +33,8 @@ def run(cfg: DictConfig) -> pd.DataFrame:
     for name, candidate in tqdm(options["candidates"].items(), unit="candidate"):
         folder = Path(options["folder"]) / name
         train(folder, candidate, options)
-        rows.append({"candidate": name, "steps": candidate["steps"], **loss_of(folder)})
+        rows.append({"candidate": name, "steps": candidate["steps"], **trained(folder), **loss_of(folder)})
+        rows[-1]["weights"] = exported(folder)
         if options["n"]:
             rows[-1] |= fad_of(folder, options)
         rows[-1] |= {"expected": candidate["expected"], "overrides": " ".join(candidate["overrides"])}
@@ -38,17 +44,25 @@ def run(cfg: DictConfig) -> pd.DataFrame:
 
 def train(folder: Path, candidate: dict[str, Any], options: dict[str, Any]) -> None:
     """Train one candidate to its number of steps, or go on where it stopped."""
-    if (folder / "finished").exists():
+    if (folder / FINISHED).exists():
         return
     steps = candidate["steps"]
     places = [f"folder={folder}", f"data_root={options['data_root']}"]
     length = [f"max_steps={steps}", f"stage.validate_every={steps}", "hours=24"]
     call(folder, "ditto.training.train", *options["shared"], *places, *length, *candidate["overrides"])
-    (folder / "finished").touch()
+    pieces = len(pd.read_csv(Path(options["data_root"]) / "music" / "mels" / "train.csv"))
+    about = {"trained_at": commit(), "trained_on": _device(), "train_pieces": pieces}
+    (folder / FINISHED).write_text(json.dumps(about))
+
+
+def trained(folder: Path) -> dict[str, Any]:
+    """Commit and device of a finished training, and how many pieces it drew from; "unknown" where it did not say."""
+    said = (folder / FINISHED).read_text()
+    return json.loads(said) if said else dict.fromkeys(("trained_at", "trained_on", "train_pieces"), "unknown")
 
 
 def loss_of(folder: Path) -> dict[str, float]:
-    """The last validation loss of a training, as its log has it."""
+    """The last validation loss of a training, as its log has it: the averaged weights on the fixed batches of ClipData."""
     logs = sorted(folder.glob("logs/version_*/metrics.csv"), key=lambda path: int(path.parent.name.split("_")[1]))
     losses = [loss for path in logs for loss in pd.read_csv(path).get("val/loss", pd.Series()).dropna()]
     if not losses:
@@ -56,16 +70,22 @@ def loss_of(folder: Path) -> dict[str, float]:
     return {"val_loss": losses[-1]}
 
 
+def exported(folder: Path) -> str:
+    """Write <folder>/weights once; their hash."""
+    weights = folder / "weights"
+    if not (weights / "config.json").exists():
+        call(folder, "ditto.training.export", str(folder), "-o", str(weights))
+    return load(str(weights), precision="float32").weights_hash
+
+
 def fad_of(folder: Path, options: dict[str, Any]) -> dict[str, float]:
     """FAD of `n` text-only clips against the validation split's other tunes, with its interval."""
     table = folder / "quality.csv"
     if not table.exists():
-        weights = folder / "weights"
-        call(folder, "ditto.training.export", str(folder), "-o", str(weights))
         few = [f"n={options['n']}", f"n_reference={options['n']}", "n_griffin_lim=0", "split=val", "steps=[20]"]
         few += ["n_train=0", "n_band=0", "recognition=false"]
         places = [f"results={folder}", "name=quality", f"data_root={options['data_root']}"]
-        call(folder, "ditto.training.quality", f"model.weights={weights}", *few, *places)
+        call(folder, "ditto.training.quality", f"model.weights={folder / 'weights'}", *few, *places)
     rows = pd.read_csv(table)
     found = rows[(rows["set"] == "generated") & (rows["metric"] == "fad")].iloc[0]
     return {"fad": found["value"], "fad_low": found["low"], "fad_high": found["high"]}
@@ -82,12 +102,16 @@ def call(folder: Path, module: str, *arguments: str) -> None:
 
 def write(rows: list[dict[str, Any]], options: dict[str, Any]) -> pd.DataFrame:
     """The table so far, on disk too."""
-    about = {"n": options["n"], "split": "val", "commit": commit(), "device": device_name(torch.device("cpu"))}
+    about = {"fad_n": options["n"], "split": "val", "commit": commit(), "device": _device()}
     table = pd.DataFrame(rows).assign(**about)
     path = Path(options["results"]) / f"{options['name']}.csv"
     path.parent.mkdir(parents=True, exist_ok=True)
     table.to_csv(path, index=False, float_format="%.6g")
     return table
+
+
+def _device() -> str:
+    return device_name(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
 
 
 @command("training_search")
