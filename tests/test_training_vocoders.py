@@ -9,6 +9,7 @@ import torch
 
 from ditto.audio.vocoder import Vocoder
 from ditto.data.labels import Piece, to_csv
+from ditto.models.base import hash_weights
 from ditto.models.embedded import save
 from ditto.training import vocoders
 from ditto.types import UserError
@@ -45,7 +46,12 @@ def test_every_vocoder_stands_beside_the_recordings(music: Path) -> None:
     folder = music / "weights"
     save(folder, {"vocoder": {"width": 16, "blocks": 1}}, {}, vocoder)
     given = f"{folder} -n 4 --n-reference 2 --frames {FRAMES} --data-root {music} --cache {music}/cache --device cpu"
-    table = vocoders.compare(vocoders.arguments(given.split())).set_index(["vocoder", "metric"])["value"]
+    rows = vocoders.compare(vocoders.arguments(given.split())).set_index(["vocoder", "metric"])
+    assert rows.loc[(str(folder), "fad"), "weights"] == hash_weights(vocoders.load_vocoder(folder))
+    assert rows["weights"].isna()["griffin_lim"].all()
+    assert rows["weights"].nunique() == 2
+    assert {"commit", "device", "reference"} <= set(rows.columns)
+    table = rows["value"]
     assert set(table.index.get_level_values(0)) == {"recordings", str(folder), "shipped", "griffin_lim"}
     assert list(table["recordings"].index) == ["fad"]
     for metric in ("stft", "mel", "phase"):

@@ -19,7 +19,7 @@ from ditto.training.export import averaged_state, split_state
 from ditto.training.rough_mel import RoughMel
 from ditto.training.train import main
 from ditto.training.wave_losses import WaveLoss, phase_distance, spectrum
-from tests.music_cases import write_music
+from tests.test_training import data_root  # noqa: F401
 
 CONF = str(Path(__file__).parent.parent / "conf")
 SAMPLES = 24 * 256
@@ -141,14 +141,7 @@ def test_rough_mels_touch_the_chosen_clips_only() -> None:
     assert torch.equal(RoughMel(odds=0.0)(mel_BFT), mel_BFT)
 
 
-@pytest.fixture(scope="module")
-def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("data")
-    write_music(root)
-    return root
-
-
-def train(folder: Path, data_root: Path, *overrides: str) -> None:
+def train(folder: Path, data_root: Path, *overrides: str) -> None:  # noqa: F811
     small = [
         "stage=vocoder_adversarial",
         "trainer.accelerator=cpu",
@@ -188,7 +181,9 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> dict[str, list]:
 
 
 def test_a_resumed_run_goes_on_and_exports_the_averaged_vocoder(
-    data_root: Path, tmp_path: Path, seen: dict[str, list]
+    data_root: Path,  # noqa: F811
+    tmp_path: Path,
+    seen: dict[str, list],
 ) -> None:
     start = Vocoder(width=16, blocks=1)
     save_file({key: value.half() for key, value in start.state_dict().items()}, tmp_path / "vocoder.safetensors")

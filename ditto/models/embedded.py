@@ -147,7 +147,8 @@ def load(
         mean_F, sigma, skip_scale = state.pop("mean_F"), state.pop("sigma"), config["skip_scale"]
         network = SpectrogramUNet(**config["network"])
         network.load_state_dict(state)
-        vocoder = _load_vocoder(folder, config.get("vocoder", {}))
+        vocoder_folder = next((f for f in (folder, PACKAGED) if (f / VOCODER).exists()), None)
+        vocoder = read_vocoder(vocoder_folder, config) if vocoder_folder else None
     target = torch.device(device)
     dtype = choose_dtype(precision, target)
     model = Embedded(network, vocoder, shared_text_encoder(), mean_F, sigma, dtype, name, skip_scale)
@@ -198,12 +199,10 @@ def _readable(folder: Path) -> Iterator[None]:
         raise UserError(f"the weights in {folder} are damaged ({reason}): copy or export them again") from error
 
 
-def _load_vocoder(folder: Path, config: dict[str, Any]) -> Vocoder | None:
-    path = next((p for p in (folder / VOCODER, PACKAGED / VOCODER) if p.exists()), None)
-    if path is None:
-        return None
-    vocoder = Vocoder(**config)
-    vocoder.load_state_dict({key: value.float() for key, value in load_file(path).items()})
+def read_vocoder(folder: Path, config: dict[str, Any]) -> Vocoder:
+    """The vocoder of exported weights; `config` is their config.json."""
+    vocoder = Vocoder(**config.get("vocoder", {}))
+    vocoder.load_state_dict({key: value.float() for key, value in load_file(folder / VOCODER).items()})
     return vocoder
 
 

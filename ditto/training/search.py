@@ -2,7 +2,7 @@
 
 The candidates and what was expected of each stand in conf/training_search.yaml. Each is trained by
 `python -m ditto.training.train`, exported, and judged on the validation split: the loss of the averaged weights over
-all times (four batches, with the same times and noise for all) and, for fad_n > 0, the FAD of that many text-only clips.
+all times (four batches, with the same times and noise for all) and, for n > 0, the FAD of that many text-only clips.
 A finished training or a finished measurement is not repeated; the table <results>/<name>.csv is written after every
 candidate, with the commit and device of each training (`trained_at`, `trained_on`) beside those of the measurement.
 """
@@ -62,7 +62,7 @@ def trained(folder: Path) -> dict[str, Any]:
 
 
 def loss_of(folder: Path) -> dict[str, float]:
-    """The last validation loss of a training, as its log has it: the averaged weights on the fixed batches of ClipData."""
+    """The last validation loss of a training, as its log has it: the averaged weights on ClipData's fixed batches."""
     logs = sorted(folder.glob("logs/version_*/metrics.csv"), key=lambda path: int(path.parent.name.split("_")[1]))
     losses = [loss for path in logs for loss in pd.read_csv(path).get("val/loss", pd.Series()).dropna()]
     if not losses:

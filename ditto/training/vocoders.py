@@ -21,7 +21,6 @@ from typing import Any
 import hydra
 import pandas as pd
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 from tqdm import tqdm
 
@@ -29,7 +28,9 @@ from ditto.audio import io
 from ditto.audio.mel import LogMel
 from ditto.audio.vocoder import Vocoder
 from ditto.build import pick_device
-from ditto.models.embedded import CONFIG, PACKAGED, VOCODER
+from ditto.environment import commit, device_name
+from ditto.models.base import hash_weights
+from ditto.models.embedded import CONFIG, PACKAGED, VOCODER, read_vocoder
 from ditto.training.export import averaged_state, split_state
 from ditto.training.griffin_lim import griffin_lim
 from ditto.training.wave_losses import WaveLoss
@@ -51,8 +52,7 @@ def load_vocoder(folder: Path) -> Vocoder:
         vocoder: Vocoder = hydra.utils.instantiate(config["stage"]["module"]["network"])
         vocoder.load_state_dict(split_state(state))
     elif (folder / VOCODER).exists() and (folder / CONFIG).exists():
-        vocoder = Vocoder(**json.loads((folder / CONFIG).read_text()).get("vocoder", {}))
-        vocoder.load_state_dict({key: value.float() for key, value in load_file(folder / VOCODER).items()})
+        vocoder = read_vocoder(folder, json.loads((folder / CONFIG).read_text()))
     else:
         raise UserError(f"{folder} holds no vocoder: a training run has last.ckpt, exported weights have {VOCODER}")
     return vocoder.eval()
@@ -102,16 +102,21 @@ class Comparison:
 
 
 def compare(options: argparse.Namespace) -> pd.DataFrame:
-    """-> vocoder, metric, value, low, high, n, one row a metric; the distances are 0 where the waves are equal."""
+    """-> vocoder, metric, value, low, high, n, one row a metric; the distances are 0 where the waves are equal.
+
+    With every row: hash of the vocoder's weights (none for Griffin-Lim and the recordings), reference, commit, device.
+    """
     vocoders = {str(folder): load_vocoder(folder) for folder in options.folders}  # a wrong one is told at once
     vocoders["shipped"] = load_vocoder(PACKAGED)
+    weights = {name: hash_weights(vocoder) for name, vocoder in vocoders.items()}
     comparison = Comparison(options)
     makers: dict[str, Make | None] = {"recordings": None}
     makers |= {name: vocoder.to(comparison.device) for name, vocoder in vocoders.items()}
     if not options.no_griffin_lim:
         makers["griffin_lim"] = lambda mel_BFT: griffin_lim(mel_BFT, comparison.mel)
     table = pd.DataFrame([row for name, make in makers.items() for row in comparison.rows(name, make)])
-    return table.assign(reference=str(comparison.reference))
+    about = {"commit": commit(), "device": device_name(comparison.device)}
+    return table.assign(weights=table["vocoder"].map(weights), reference=str(comparison.reference), **about)
 
 
 def arguments(given: list[str] | None = None) -> argparse.Namespace:
@@ -140,7 +145,7 @@ def main() -> None:
         sys.exit(2)
     if options.out:
         table.to_csv(options.out, index=False, float_format="%.6g")
-    print(table.drop(columns="reference").to_string(index=False, float_format="%.4g"))
+    print(table.drop(columns=["reference", "commit", "device"]).to_string(index=False, float_format="%.4g"))
     print(f"FAD against {table['reference'].iloc[0]}")
 
 
