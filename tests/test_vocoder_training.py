@@ -95,7 +95,10 @@ def test_feature_matching_is_zero_for_equal_waves_only() -> None:
 def test_each_side_learns_from_its_own_loss_only() -> None:
     training, wave_BN = tiny_training(), torch.randn(2, SAMPLES) * 0.1
     training.recognition(training.network(training.mel(wave_BN)), wave_BN).backward()
-    assert all(with_gradient(training.discriminators))
+    # the last biases aside: while all scores are inside the margins, both sides push them equally far, to rounding
+    judges = training.discriminators
+    moved = zip(judges.parameters(), with_gradient(judges), strict=True)
+    assert all(gradient for parameter, gradient in moved if parameter.numel() > 1)
     assert not any(with_gradient(training.network))
     training.zero_grad()
     training.adversarial(training.network(training.mel(wave_BN)), wave_BN).backward()

@@ -4,7 +4,7 @@ The spectrogram is folded into patches (space to depth), so that a CPU can affor
 class with patch (1, 1). Convolutions do not know which frequency they look at, so the position on the frequency axis is
 fed in as extra channels. Text reaches the network twice: token states through cross-attention, and the pooled sentence
 through the time embedding. What depends on the text alone is computed in every call: keeping it for all calls of a run
-would save 0.3 % of a step's operations (0.03 % of the paper's network), see tests/test_levers.py.
+would save 0.2 % of a step's operations (0.03 % of the paper's network), see tests/test_levers.py.
 Shapes: B clips, C = 1, F mel bins, T frames, L tokens, D text width; (p, q) patch in frequency and time.
 """
 
