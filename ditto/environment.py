@@ -42,11 +42,11 @@ def _of_process() -> dict[str, Any]:
 
 
 def commit() -> str:
-    """The commit of the code, with "+" when files differ from it; "unknown" outside a checkout."""
+    """The commit of the code, with "+" when files but results/ differ from it; "unknown" outside a checkout."""
     root = Path(__file__).resolve().parents[1]
     try:
         head = _git(root, "rev-parse", "--short=12", "HEAD")
-        changed = _git(root, "status", "--porcelain", "--untracked-files=no")
+        changed = _git(root, "status", "--porcelain", "--untracked-files=no", "--", ":/", ":(exclude,top)results")
     except (OSError, subprocess.SubprocessError):
         return "unknown"
     return head + ("+" if changed else "")
