@@ -18,6 +18,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
 
+from ditto.build import pick_device
 from ditto.command import command
 from ditto.environment import commit, device_name
 from ditto.models.embedded import load
@@ -111,7 +112,7 @@ def write(rows: list[dict[str, Any]], options: dict[str, Any]) -> pd.DataFrame:
 
 
 def _device() -> str:
-    return device_name(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    return device_name(torch.device(pick_device("auto")))
 
 
 @command("training_search")
