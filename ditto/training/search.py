@@ -21,6 +21,7 @@ from tqdm import tqdm
 from ditto.build import pick_device
 from ditto.command import command
 from ditto.environment import commit, device_name
+from ditto.models.base import hash_weights
 from ditto.models.embedded import load
 from ditto.types import UserError
 
@@ -72,11 +73,11 @@ def loss_of(folder: Path) -> dict[str, float]:
 
 
 def exported(folder: Path) -> str:
-    """Write <folder>/weights once; their hash."""
+    """Write <folder>/weights once; hash of the denoiser alone, as the vocoder beside it is the one that ships."""
     weights = folder / "weights"
     if not (weights / "config.json").exists():
         call(folder, "ditto.training.export", str(folder), "-o", str(weights))
-    return load(str(weights), precision="float32").weights_hash
+    return hash_weights(load(str(weights), precision="float32").network)
 
 
 def fad_of(folder: Path, options: dict[str, Any]) -> dict[str, float]:
