@@ -7,7 +7,6 @@ Mistakes are one line. Heavy imports wait until there is something to do, so `--
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 from contextlib import AbstractContextManager, nullcontext
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import hydra
 
+from ditto.mistakes import one_line, raised_by_hydra
 from ditto.outcome import forget, outcomes
 
 if TYPE_CHECKING:
@@ -38,16 +38,13 @@ def _task(cfg: DictConfig) -> Any:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    full_error = os.environ.get("HYDRA_FULL_ERROR")
     before = sys.argv
     try:
-        # Hydra then lets errors through instead of printing them in its own way.
-        os.environ["HYDRA_FULL_ERROR"] = "1"
         sys.argv = [before[0], *_quote_prompt(_search(arguments))]
         multirun = any(flag in arguments for flag in _MULTIRUN)
         forget()
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-        with _sweeping() if multirun else nullcontext():
+        with raised_by_hydra(), _sweeping() if multirun else nullcontext():
             _task()
         return _exit_code(multirun)
     except KeyboardInterrupt:
@@ -56,14 +53,13 @@ def main(arguments: list[str] | None = None) -> int:
         print("interrupted: the same command goes on with what is missing", file=sys.stderr)
         return 130
     except Exception as error:
-        line = _one_line(error)
+        line = one_line(error, "ditto.run")
         if line is None:
             raise
         print(f"error: {line}", file=sys.stderr)
         return 2
     finally:
         sys.argv = before
-        os.environ.pop("HYDRA_FULL_ERROR") if full_error is None else os.environ.update(HYDRA_FULL_ERROR=full_error)
 
 
 def _sweeping() -> AbstractContextManager[None]:
@@ -79,23 +75,6 @@ def _exit_code(multirun: bool) -> int:
 
         print(summary(outcomes()), flush=True)
     return max((outcome.exit_code for outcome in outcomes()), default=0)
-
-
-def _one_line(error: Exception) -> str | None:
-    """What to tell the user; None for errors that are ours."""
-    from hydra.errors import HydraException, MissingConfigException
-    from omegaconf.errors import OmegaConfBaseException
-
-    if isinstance(error, MissingConfigException) and error.options:
-        group, _, name = str(error.missing_cfg_file).rpartition("/")
-        return f"there is no {group}={name}: choose one of {', '.join(sorted(error.options))}"
-    if isinstance(error, HydraException | OmegaConfBaseException):
-        cause = f" ({error.__cause__})" if isinstance(error.__cause__, OmegaConfBaseException) else ""
-        text = " ".join(f"{error}{cause}".split())
-        return f"{text}. See python -m ditto.run --help"
-    if type(error).__name__ == "UserError":
-        return str(error)
-    return f"{error.strerror}: {error.filename}" if isinstance(error, OSError) and error.filename else None
 
 
 def _search(arguments: list[str]) -> list[str]:

@@ -8,20 +8,16 @@ results/memory_policies.csv  counted on shapes alone, for networks and clips of 
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import hydra
 import pandas as pd
-from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
 
-from ditto.types import UserError
-from eval.asked import CONF
-from eval.efficiency.__main__ import command_line
+from ditto.command import command
+from eval.efficiency.__main__ import measure
 from eval.efficiency.cases import cases
 from eval.efficiency.table import write
 from eval.policies import policies, policy_rows
@@ -29,18 +25,13 @@ from eval.policies import policies, policy_rows
 COUNTED = "memory_policies.csv"
 
 
-@hydra.main(version_base="1.3", config_path=str(CONF), config_name="memory_policies")
+@command("memory_policies", interrupted="the rows so far are kept")
 def main(cfg: DictConfig) -> None:
-    GlobalHydra.instance().clear()  # the command line is read; each case composes its own
     if cfg.counted:
-        try:
-            frame = count(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
-        except UserError as error:
-            print(f"error: {error}", file=sys.stderr)
-            sys.exit(2)
+        frame = count(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
         print(f"{len(frame)} rows, written to {cfg.results}/{COUNTED}")
     if cfg.measure:
-        command_line(cfg)
+        measure(cfg)
 
 
 def count(options: Mapping[str, Any]) -> pd.DataFrame:

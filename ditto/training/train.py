@@ -9,8 +9,10 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig, OmegaConf
 
+from ditto.command import command
 
-@hydra.main(version_base="1.3", config_path="../../conf", config_name="train")
+
+@command("train")
 def main(cfg: DictConfig) -> None:
     """Compose, train, and say where the result lies."""
     import pytorch_lightning as pl

@@ -13,7 +13,6 @@ from typing import Any
 import pandas as pd
 import torch
 
-from ditto import allocator
 from ditto.build import pick_device
 from ditto.environment import environment
 from ditto.types import UserError
@@ -30,7 +29,6 @@ POSITIVE = ("sampler_steps", "rounds", "steps", "bare_calls", "matmul")
 
 def run(asked: Mapping[str, Any]) -> Path:
     """Measure; the table and the page are written after every round. Returns the page."""
-    allocator.keep_buffers()  # as the run command does
     options = sized(asked)
     load = busy.others()
     if busy.is_busy(load):

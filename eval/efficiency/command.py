@@ -11,7 +11,6 @@ import pandas as pd
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from ditto import allocator
 from ditto.types import UserError
 from eval.efficiency import busy
 from eval.efficiency.cases import Case, cases
@@ -27,7 +26,6 @@ def run(cfg: DictConfig) -> pd.DataFrame:
     """Measure, write the table after every call and the page at the end, return the table."""
     options: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
     _check(options)
-    allocator.keep_buffers()  # as the run command does
     load = busy.others()
     if busy.is_busy(load):
         print(busy.warning(load), file=sys.stderr)
