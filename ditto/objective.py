@@ -6,6 +6,7 @@ value and text-only are means over the run's clips and over the text-only clips 
 accuracy in %. 0 is perfect, 1 is what the prompt alone does. A run has no score (NaN, and a line that says why) where a
 clip failed or has no value, where nothing was kept beside it, or where its clips are further than `level_db` from
 text-only's (mean difference of their RMS in dB as generated): sound that clips can follow a target and be worthless.
+Of the tasks in `own_level` the target is a whole recording, which has its own level: no limit there.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ class Score:
     metrics: Mapping[str, Sequence[str]]
     perfect: Mapping[str, float]
     level_db: float
+    own_level: Sequence[str] = ()
 
     def __call__(self, path: Path) -> float:
         """The score of the run in `path`, or NaN and a warning."""
@@ -60,7 +62,7 @@ class Score:
             return math.nan, "no text-only clips beside it: text_only_beside=true"
         if measured.failed:
             return math.nan, f"{measured.failed} clips failed"
-        if not abs(measured.level_db) <= self.level_db:
+        if not abs(measured.level_db) <= self.limit_db(status["names"]["task"]):
             return math.nan, f"{measured.level_db:+.1f} dB against text-only"
         value = self.of(measured.values)
         return (value, "") if math.isfinite(value) else (math.nan, "a metric has no value")
@@ -68,6 +70,10 @@ class Score:
     def metrics_of(self, status: Mapping[str, Any]) -> Sequence[str]:
         """The metrics that judge a run, from its status.json."""
         return self.metrics.get(status["names"]["task"]) or [status["metric"]]
+
+    def limit_db(self, task: str) -> float:
+        """How far from text-only's level the clips of a task may be."""
+        return math.inf if task in self.own_level else self.level_db
 
     def of(self, values: Mapping[str, tuple[float, float]]) -> float:
         """The score of means by metric; NaN where text-only has no error to compare with."""

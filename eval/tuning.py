@@ -64,7 +64,7 @@ def table(runs: pd.DataFrame, options: Options) -> pd.DataFrame:
     score: Score = build(options["objective"], "objective")
     for trial in trials(runs, options, score):
         by_pair[trial.run.method, trial.run.task].append(trial)
-    rows = [row for pair in sorted(by_pair) for row in _rows(by_pair[pair], score.level_db, options)]
+    rows = [row for pair in sorted(by_pair) for row in _rows(by_pair[pair], score, options)]
     if not rows:
         raise UserError(
             f"no search of {', '.join(options['searched'])} on the {options['split']} split in "
@@ -73,12 +73,13 @@ def table(runs: pd.DataFrame, options: Options) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*COLUMNS, "model", "device", "commit", "weights", "run"])
 
 
-def _rows(several: list[Trial], level_db: float, options: Options) -> Iterator[dict[str, Any]]:
+def _rows(several: list[Trial], score: Score, options: Options) -> Iterator[dict[str, Any]]:
     searched = options["searched"][several[0].run.method]
     found = search(several, searched["gentle"])
     if len(found) < options["least"]:
         return
-    best, edge = choose(found, searched["gentle"], level_db, options["tolerance"])
+    limit_db = score.limit_db(found[0].run.task)
+    best, edge = choose(found, searched["gentle"], limit_db, options["tolerance"])
     _warn(f"{found[0].run.method} on {found[0].run.task}", best, edge)
     for trial in found:
         chosen = trial is best

@@ -142,7 +142,10 @@ def test_gentle_is_a_high_value_or_none_where_the_option_is_of_that_kind(tmp_pat
             tmp_path, strength, {"reconstruction_mse": (value, 40.0)}, method="added_noise", task="inversion", steps=3
         )
     for scale, value in {0.0: 90.0, 1.0: 4.0, 2.0: 3.0, 4.0: 90.0}.items():  # broken at both ends
-        make_run(tmp_path, scale, {"reconstruction_mse": (value, 40.0)}, method="ddim_inversion", task="inversion")
+        values = {"reconstruction_mse": (value, 40.0)}
+        make_run(
+            tmp_path, scale, values, method="ddim_inversion", task="inversion", gain=9.0
+        )  # as loud as its recording
     assert chosen(tmp_path) == {("added_noise", "inversion"): 0.5, ("ddim_inversion", "inversion"): 2.0}
 
 

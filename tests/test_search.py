@@ -130,6 +130,12 @@ def test_a_run_that_looks_good_and_is_not_has_no_score(tmp_path, capsys, clips, 
     assert re.search(why, capsys.readouterr().err)
 
 
+def test_a_recording_has_a_level_of_its_own(tmp_path):
+    run = made(tmp_path / "run", [clip(20.0)], gain=9.0)
+    assert math.isnan(score()(run))
+    assert score(own_level=["intensity"])(run) == pytest.approx(0.5)
+
+
 def test_a_run_without_a_number_is_a_failed_trial_and_not_a_bad_one(tmp_path):
     assert float(Outcome("a", tmp_path, "done", objective=0.5)) == 0.5
     with pytest.raises(ValueError, match="nothing to minimise"):
