@@ -6,7 +6,7 @@ whenever it is wanted, of studies that go on too. A value that was asked for aga
 of the search, is the same run and one row.
 
 Columns: task, trial (from 0, of its task), a column for each option that is searched, score (ditto/objective.py; empty
-with the reason in `why`), run, state, n clips, seconds that its clips took, and model, device, commit.
+with the reason in `why`), run, state, n clips, seconds that its clips took, and model, device, commit, weights.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def trial(path: Path, options: list[str], score: Score) -> Mapping[str, Any]:
         "n": len(clips),
         "seconds": sum(clip["seconds"] for clip in clips),
         "model": config["names.model"],
-        **{name: environment.get(name, "unknown") for name in ("device", "commit")},
+        **{name: environment.get(name, "unknown") for name in ("device", "commit", "weights")},
     }
 
 
