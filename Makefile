@@ -48,8 +48,7 @@ format: setup         ## format and mend what ruff can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-music: setup          ## render the training music (Debian: apt install mma fluidsynth fluid-soundfont-gm)
-	$(BIN)/python -m pip install --quiet $(CONSTRAINT) --editable '.[data]'
+music: setup          ## render the training music (Debian: apt install fluidsynth fluid-soundfont-gm)
 	$(BIN)/python -m ditto.data.build
 
 clean:                ## remove the environments and caches, keep runs, data and checkpoints

@@ -1,7 +1,6 @@
 """Melody: targets from notes, MIDI and recordings; golden accuracies; what is not counted; refusals."""
 
 import json
-import sys
 
 import numpy as np
 import pytest
@@ -95,13 +94,6 @@ def test_refusals(tmp_path):
     write_flac(tmp_path / "silence.flac", torch.zeros(20_000), RATE)
     with pytest.raises(ControlError, match="no note was found"):
         Melody(str(tmp_path / "silence.flac")).bind(toy(), requests())
-
-
-def test_midi_without_mido_names_the_extra(monkeypatch):
-    path = tune()
-    monkeypatch.setitem(sys.modules, "mido", None)
-    with pytest.raises(ControlError, match=r"pip install \"ditto-bench\[data\]\""):
-        Melody(path).bind(toy(), requests())
 
 
 def test_missing_examples_are_named(monkeypatch):

@@ -53,7 +53,7 @@ def test_a_room_keeps_the_level_and_rings():
 def test_a_missing_synthesiser_is_one_clear_line(monkeypatch, tmp_path, capsys):
     monkeypatch.setitem(sys.modules, "tinysoundfont", None)
     assert build.main(["render", "--synth", "tinysoundfont", "--out", str(tmp_path)]) == 2
-    assert "pip install tinysoundfont" in capsys.readouterr().err
+    assert "pip install --no-deps tinysoundfont" in capsys.readouterr().err
     monkeypatch.setattr(render.shutil, "which", lambda name: None)
     assert build.main(["render", "--out", str(tmp_path)]) == 2
     assert "--synth tinysoundfont" in capsys.readouterr().err

@@ -54,3 +54,23 @@ def test_a_training_that_fails_is_one_line_and_no_row(tmp_path: Path) -> None:
     assert not (tmp_path / "training_search.csv").exists()
     with pytest.raises(UserError, match="no validation loss"):
         search.loss_of(tmp_path / "search" / "base")
+
+
+def test_fad_is_that_of_the_generated_clips_of_this_n(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "search" / "base"
+    folder.mkdir(parents=True)
+    rows = [("real", "fad", 5.0), ("generated", "tag_score", 0.1), ("generated", "fad", 20.0)]
+    table = pd.DataFrame(rows, columns=["set", "metric", "value"]).assign(low=19.0, high=22.0)
+    table.to_csv(folder / "quality_128.csv", index=False)
+    monkeypatch.setattr(search, "call", lambda *_: pytest.fail("a finished measurement is not repeated"))
+    cfg = options(tmp_path, "n=128")
+    assert search.fad_of(folder, dict(cfg)) == {"fad": 20.0, "fad_low": 19.0, "fad_high": 22.0}
+    table[:2].to_csv(folder / "quality_64.csv", index=False)
+    with pytest.raises(UserError, match="64 clips are too few for a FAD"):
+        search.fad_of(folder, dict(cfg) | {"n": 64})
+
+
+def test_the_search_asks_for_enough_clips() -> None:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose("training_search")
+    assert cfg.n * 3 > 200  # windows of a clip, dimensions of musicnn

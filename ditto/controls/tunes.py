@@ -52,10 +52,8 @@ def read_melody(path: str | Path, clip: ClipSpec) -> np.ndarray:
 
 def midi_notes(path: str | Path) -> list[Note]:
     """All notes of a MIDI file outside the drum channel."""
-    try:
-        import mido
-    except ImportError as error:
-        raise ControlError('MIDI files need the package mido: pip install "ditto-bench[data]"') from error
+    import mido
+
     try:
         messages = list(mido.MidiFile(path))  # deltas in seconds, tracks merged
     except (OSError, EOFError, ValueError, TypeError, KeyError, IndexError) as error:

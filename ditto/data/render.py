@@ -41,7 +41,7 @@ def require() -> None:
     if shutil.which("fluidsynth") is None:
         raise UserError(
             "rendering needs FluidSynth: sudo apt install fluidsynth fluid-soundfont-gm, "
-            "or pip install tinysoundfont and --synth tinysoundfont"
+            "or pip install --no-deps tinysoundfont and --synth tinysoundfont"
         )
 
 

@@ -25,7 +25,7 @@ def require() -> None:
     try:
         import tinysoundfont  # noqa: F401
     except ImportError as error:
-        raise UserError("--synth tinysoundfont needs that package: pip install tinysoundfont") from error
+        raise UserError("--synth tinysoundfont needs that package: pip install --no-deps tinysoundfont") from error
 
 
 @cache

@@ -81,15 +81,23 @@ def exported(folder: Path) -> str:
 
 
 def fad_of(folder: Path, options: dict[str, Any]) -> dict[str, float]:
-    """FAD of `n` text-only clips against the validation split's other tunes, with its interval."""
-    table = folder / "quality.csv"
+    """FAD of `n` text-only clips against the validation split's other tunes, with its interval.
+
+    UserError where there are too few: the embedding has more dimensions than they have windows.
+    """
+    table = folder / f"quality_{options['n']}.csv"
     if not table.exists():
         few = [f"n={options['n']}", f"n_reference={options['n']}", "n_griffin_lim=0", "split=val", "steps=[20]"]
         few += ["n_train=0", "n_band=0", "recognition=false"]
-        places = [f"results={folder}", "name=quality", f"data_root={options['data_root']}"]
+        places = [f"results={folder}", "name={table.stem}", f"data_root={options['data_root']}"]
         call(folder, "ditto.training.quality", f"model.weights={folder / 'weights'}", *few, *places)
     rows = pd.read_csv(table)
-    found = rows[(rows["set"] == "generated") & (rows["metric"] == "fad")].iloc[0]
+    found = rows[(rows["set"] == "generated") & (rows["metric"] == "fad")]
+    if found.empty:
+        raise UserError(
+            f"{options['n']} clips are too few for a FAD (see {folder / 'log.txt'}): n=128, or n=0 for none"
+        )
+    found = found.iloc[0]
     return {"fad": found["value"], "fad_low": found["low"], "fad_high": found["high"]}
 
 
