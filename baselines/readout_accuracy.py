@@ -37,6 +37,7 @@ from ditto.controls.structure import Structure
 from ditto.environment import commit, device_name
 from ditto.models.base import MusicModel
 from ditto.models.embedded import load
+from ditto.small_png import write_png
 from ditto.training.control_clips import ControlData
 from ditto.types import ClipRequest, UserError
 
@@ -130,7 +131,7 @@ def draw_picture(table: pd.DataFrame, path: Path) -> None:
         ax.axhline(rows["constant"].iloc[0], color="black", linestyle="--", label="best constant")
         ax.set(title=metric, xlabel="t (999: noise)", ylabel=units[metric], ylim=(0, None))
     figure.axes[0].legend(fontsize="small")
-    figure.savefig(path, dpi=100)
+    write_png(figure, path, dpi=100)
 
 
 def write(folder: Path, heads_folder: Path, base: str | None, data_root: Path, n: int) -> Path:

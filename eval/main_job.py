@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from ditto.command import command
 from ditto.run_directory import read_json
+from ditto.small_png import write_png
 from eval.finished import Finished, collect
 from eval.measure import Judges, rows
 
@@ -48,7 +49,7 @@ def loss_picture(found: list[Finished], path: Path) -> bool:
         ax.set(title=task, xlabel="optimisation step", ylabel="loss", yscale="log")
         ax.legend()
     figure.tight_layout()
-    figure.savefig(path, dpi=120)
+    write_png(figure, path, dpi=120)
     plt.close(figure)
     return True
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from ditto.small_png import write_png
 from eval.orders import better_is_higher
 
 if TYPE_CHECKING:
@@ -36,8 +37,7 @@ def save_picture(table: pd.DataFrame, options: dict[str, Any], path: Path) -> No
         ax.axis("off")
     names = [method for method in options["methods"] if method in handles]
     figure.legend([handles[name] for name in names], names, loc="outside lower center", ncols=8, frameon=False)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
+    write_png(figure, path, dpi=110)
 
 
 def _styles(methods: list[str]) -> dict[str, dict[str, Any]]:

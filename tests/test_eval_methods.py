@@ -195,7 +195,7 @@ def test_command_writes_table_page_and_picture(tmp_path, judge, monkeypatch):  #
     costs = {"seconds_per_clip", "seconds_per_step", "model_calls", "peak_memory_gib", "steps", "failed"}
     assert costs <= set(table[table["method"] == "freedom"]["metric"])
     assert "### intensity" in (tmp_path / "results/methods.md").read_text()
-    assert (tmp_path / "results/methods.png").stat().st_size > 10_000
+    assert (tmp_path / "results/methods.png").stat().st_size > 4_000  # an empty page: some 200
 
 
 def test_an_error_of_zero_has_a_place_on_the_pictures_logarithmic_axis():

@@ -16,6 +16,6 @@ def adamw(module: nn.Module, lr: float, weight_decay: float) -> torch.optim.Opti
     return torch.optim.AdamW(module.parameters(), lr, betas=BETAS, weight_decay=weight_decay)
 
 
-def muon(module: nn.Module, lr: float, weight_decay: float, hidden_lr: float = 4.0) -> torch.optim.Optimizer:
+def muon(module: nn.Module, lr: float, weight_decay: float, hidden_lr: float) -> torch.optim.Optimizer:
     """Muon on matrices and convolutions, at `hidden_lr` times the learning rate; AdamW on the rest."""
     return MuonAdamW(module.parameters(), hidden_weights(module), lr, BETAS, weight_decay, hidden_lr=hidden_lr)

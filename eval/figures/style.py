@@ -7,7 +7,6 @@ inside `paper()` only; the process's own are left as they were.
 from __future__ import annotations
 
 import contextlib
-import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from ditto.run_directory import write_bytes
+from ditto.small_png import write_png
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,7 +54,6 @@ _SETTINGS = {
     "figure.constrained_layout.use": True,
     "figure.constrained_layout.h_pad": 0.03,
     "figure.constrained_layout.w_pad": 0.03,
-    "savefig.dpi": DPI,
 }
 
 
@@ -92,18 +91,7 @@ def panel_letter(ax: Axes, letter: str) -> None:
 
 def save(figure: Figure, numbers: pd.DataFrame, path: Path) -> list[Path]:
     """Write the picture and, beside it, its numbers; each whole or not at all. Call it inside `paper()`."""
-    write_bytes(path, _png(figure))
+    write_png(figure, path, DPI)
     table = path.with_suffix(".csv")
     write_bytes(table, numbers.to_csv(index=False, float_format="%.6g").encode())
     return [path, table]
-
-
-def _png(figure: Figure) -> bytes:
-    """With 256 colours, which is half the size and looks the same: one colour map, a few lines, grey text."""
-    from PIL import Image
-
-    drawn, small = io.BytesIO(), io.BytesIO()
-    figure.savefig(drawn, format="png")
-    image = Image.open(drawn).convert("RGB")
-    image.quantize(256, dither=Image.Dither.NONE).save(small, "PNG", optimize=True, dpi=(DPI, DPI))
-    return small.getvalue()

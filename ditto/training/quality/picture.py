@@ -14,6 +14,7 @@ import torch
 
 from ditto.audio import io
 from ditto.audio.mel import LogMel
+from ditto.small_png import write_png
 from ditto.training.quality.studio import Studio
 from eval.real import Excerpt
 
@@ -39,8 +40,7 @@ def save_mels(
     for ax in axes[-1]:
         ax.set_xlabel("seconds")
     figure.tight_layout()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
+    write_png(figure, path, dpi=110)
     plt.close(figure)
 
 
