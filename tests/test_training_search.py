@@ -62,9 +62,16 @@ def test_fad_is_that_of_the_generated_clips_of_this_n(tmp_path: Path, monkeypatc
     rows = [("real", "fad", 5.0), ("generated", "tag_score", 0.1), ("generated", "fad", 20.0)]
     table = pd.DataFrame(rows, columns=["set", "metric", "value"]).assign(low=19.0, high=22.0)
     table.to_csv(folder / "quality_128.csv", index=False)
-    monkeypatch.setattr(search, "call", lambda *_: pytest.fail("a finished measurement is not repeated"))
+    made: list[str] = []
+    monkeypatch.setattr(search, "call", lambda _, module, *arguments: made.extend([module, *arguments]))
     cfg = options(tmp_path, "n=128")
     assert search.fad_of(folder, dict(cfg)) == {"fad": 20.0, "fad_low": 19.0, "fad_high": 22.0}
+    assert not made  # a finished measurement is not repeated
+    with pytest.raises(FileNotFoundError, match=r"quality_96\.csv"):
+        search.fad_of(folder, dict(cfg) | {"n": 96})
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        asked = compose("quality", made[1:])
+    assert (asked.name, asked.n, asked.results) == ("quality_96", 96, str(folder))
     table[:2].to_csv(folder / "quality_64.csv", index=False)
     with pytest.raises(UserError, match="64 clips are too few for a FAD"):
         search.fad_of(folder, dict(cfg) | {"n": 64})

@@ -89,7 +89,7 @@ def fad_of(folder: Path, options: dict[str, Any]) -> dict[str, float]:
     if not table.exists():
         few = [f"n={options['n']}", f"n_reference={options['n']}", "n_griffin_lim=0", "split=val", "steps=[20]"]
         few += ["n_train=0", "n_band=0", "recognition=false"]
-        places = [f"results={folder}", "name={table.stem}", f"data_root={options['data_root']}"]
+        places = [f"results={folder}", f"name={table.stem}", f"data_root={options['data_root']}"]
         call(folder, "ditto.training.quality", f"model.weights={folder / 'weights'}", *few, *places)
     rows = pd.read_csv(table)
     found = rows[(rows["set"] == "generated") & (rows["metric"] == "fad")]
