@@ -60,12 +60,17 @@ def test_fad_is_that_of_the_generated_clips_of_this_n(tmp_path: Path, monkeypatc
     folder = tmp_path / "search" / "base"
     folder.mkdir(parents=True)
     rows = [("real", "fad", 5.0), ("generated", "tag_score", 0.1), ("generated", "fad", 20.0)]
-    table = pd.DataFrame(rows, columns=["set", "metric", "value"]).assign(low=19.0, high=22.0)
+    table = pd.DataFrame(rows, columns=["set", "metric", "value"]).assign(low=19.0, high=22.0, reference="tunes")
     table.to_csv(folder / "quality_128.csv", index=False)
     made: list[str] = []
     monkeypatch.setattr(search, "call", lambda _, module, *arguments: made.extend([module, *arguments]))
     cfg = options(tmp_path, "n=128")
-    assert search.fad_of(folder, dict(cfg)) == {"fad": 20.0, "fad_low": 19.0, "fad_high": 22.0}
+    assert search.fad_of(folder, dict(cfg)) == {
+        "fad": 20.0,
+        "fad_low": 19.0,
+        "fad_high": 22.0,
+        "reference": "tunes",
+    }
     assert not made  # a finished measurement is not repeated
     with pytest.raises(FileNotFoundError, match=r"quality_96\.csv"):
         search.fad_of(folder, dict(cfg) | {"n": 96})

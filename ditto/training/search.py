@@ -80,8 +80,8 @@ def exported(folder: Path) -> str:
     return hash_weights(load(str(weights), precision="float32").network)
 
 
-def fad_of(folder: Path, options: dict[str, Any]) -> dict[str, float]:
-    """FAD of `n` text-only clips against the validation split's other tunes, with its interval.
+def fad_of(folder: Path, options: dict[str, Any]) -> dict[str, Any]:
+    """FAD of `n` text-only clips against the validation split's other tunes, with its interval and what it was held against.
 
     UserError where there are too few: the embedding has more dimensions than they have windows.
     """
@@ -98,7 +98,7 @@ def fad_of(folder: Path, options: dict[str, Any]) -> dict[str, float]:
             f"{options['n']} clips are too few for a FAD (see {folder / 'log.txt'}): n=128, or n=0 for none"
         )
     found = found.iloc[0]
-    return {"fad": found["value"], "fad_low": found["low"], "fad_high": found["high"]}
+    return {"fad": found["value"], "fad_low": found["low"], "fad_high": found["high"], "reference": found["reference"]}
 
 
 def call(folder: Path, module: str, *arguments: str) -> None:
