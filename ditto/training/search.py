@@ -81,7 +81,7 @@ def exported(folder: Path) -> str:
 
 
 def fad_of(folder: Path, options: dict[str, Any]) -> dict[str, Any]:
-    """FAD of `n` text-only clips against the validation split's other tunes, with its interval and what it was held against.
+    """FAD of `n` text-only clips against the validation split's other tunes, with interval and reference.
 
     UserError where there are too few: the embedding has more dimensions than they have windows.
     """
@@ -97,8 +97,8 @@ def fad_of(folder: Path, options: dict[str, Any]) -> dict[str, Any]:
         raise UserError(
             f"{options['n']} clips are too few for a FAD (see {folder / 'log.txt'}): n=128, or n=0 for none"
         )
-    found = found.iloc[0]
-    return {"fad": found["value"], "fad_low": found["low"], "fad_high": found["high"], "reference": found["reference"]}
+    names = {"value": "fad", "low": "fad_low", "high": "fad_high", "reference": "reference"}
+    return dict(found.iloc[0][list(names)].rename(names))
 
 
 def call(folder: Path, module: str, *arguments: str) -> None:
