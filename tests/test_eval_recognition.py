@@ -171,6 +171,6 @@ def test_training_reads_three_splits_and_saves(tmp_path, monkeypatch):
 def test_the_shipped_judges_know_the_corpus():
     shipped = judges.load()
     assert set(shipped.classes) in ({p.genre for p in load_pieces("train")}, set(NAMES))
-    assert float(shipped.about["test_family_accuracy"]) > 0.5  # the commonest family: about 0.2
+    assert float(shipped.about["test_family_accuracy"]) > 0.7  # the commonest family: about 0.2
     assert float(shipped.about["test_instrument_auc"]) > 0.75
     assert {"piano", "guitar", "drums"} <= set(shipped.groups)

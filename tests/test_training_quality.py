@@ -248,3 +248,12 @@ def test_goals_are_read_from_the_rows():
     assert "not measured" in goal_lines(pd.concat(fad[1:]))[0]
     more = pd.concat([frame("a", "generated", 20, 5.0, n=2500), *fad])
     assert "ratio 1.99" in goal_lines(more)[0]  # equal n
+
+
+def test_merging_keeps_the_set_of_other_prompts():
+    rows = {"weights": "a", "set": "generated", "T": 20, "metric": "fad", "n": 4}
+    large, small, again = (
+        pd.DataFrame([{**rows, "value": value, "prompts": prompts}])
+        for value, prompts in ((1.0, 9), (2.0, 4), (3.0, 4))
+    )
+    assert merged(pd.concat([small, large]), again)["value"].tolist() == [1, 3]

@@ -1,8 +1,10 @@
-"""Train the judges of genre family and instruments: `python -m eval.recognition.train [n=1200 n_val=215 n_test=225]`.
+"""Train the judges of genre family and instruments: `python -m eval.recognition.train [n=7200]`.
 
-Hears clips of the three splits (0.12 s each on one core; what was heard before is cached), fits logistic regressions on
-the training split, chooses classes and weight decay on val, tests once, and writes weights/recognition.safetensors with
-n and the accuracies in its metadata.
+Needs all 3,600 training pieces (`python -m ditto.data.build render`): on val the family of 74 % of the clips is heard
+after 1,074 training clips, 84 % after 3,600 pieces' first windows, 86 % with their second windows too.
+Hears clips of the three splits (0.1 s each on one core, 18 minutes; what was heard before is cached), fits logistic
+regressions on the training split, chooses classes and weight decay on val, tests once, and writes
+weights/recognition.safetensors with n and the accuracies in its metadata.
 
 Legend: n clips, D features, C classes, G groups.
 """
@@ -29,7 +31,7 @@ from eval.tags import SECONDS
 from eval.text import heard
 from eval.text.captioned import Captioned, hear_split
 
-DECAYS = (3e-3, 1e-2, 3e-2)
+DECAYS = (1e-3, 3e-3, 1e-2, 3e-2)
 LEAST = 8  # training clips with and without a group of instruments; others are not judged
 
 Loss = Callable[[Tensor, Tensor], Tensor]  # logits [n, C] and targets -> mean loss
@@ -116,11 +118,11 @@ def choose(train: Captioned, val: Captioned) -> Judge:
 
 @dataclass
 class TrainOptions:
-    """Clips of each split, the cache of features, and where the judges go."""
+    """Clips of each split (all where there are fewer), the cache of features, and where the judges go."""
 
-    n: int = 1200
-    n_val: int = 215
-    n_test: int = 225
+    n: int = 7200
+    n_val: int = 2000
+    n_test: int = 2000
     cache: Path = Path("runs/cache/embeddings")
     out: Path = WEIGHTS
 

@@ -31,6 +31,7 @@ def table(rows: Sequence[Row], model: MusicModel) -> pd.DataFrame:
 def merged(old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
     """`old` with the sets of `new` in place of the same weights' sets at the same T; other rows stay, in their order.
 
+    Sets that differ in their prompts are two (n and n_large): measuring the small one again keeps the large one's rows.
     A table from before there was a column T says too little about its sets: all rows of these weights go.
     """
     if "T" not in old:
@@ -41,9 +42,9 @@ def merged(old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([one for one in (kept, new) if len(one)], ignore_index=True)
 
 
-def _keys(rows: pd.DataFrame) -> list[tuple[str, str, int]]:
-    steps = pd.to_numeric(rows["T"]).fillna(0).astype(int)
-    return list(zip(rows["weights"], rows["set"], steps, strict=True))
+def _keys(rows: pd.DataFrame) -> list[tuple[str, str, int, int]]:
+    steps, prompts = (pd.to_numeric(rows[name]).fillna(0).astype(int) for name in ("T", "prompts"))
+    return list(zip(rows["weights"], rows["set"], steps, prompts, strict=True))
 
 
 def write(path: Path, new: pd.DataFrame) -> pd.DataFrame:
