@@ -227,8 +227,9 @@ def test_before_and_after_are_in_one_table(tmp_path, ears):
         call(tmp_path, "model=embedded", f"model.weights={new}", f"previous={new}", *few)
 
 
-def frame(weights, name, steps, value, metric="fad", n=500):
-    return pd.DataFrame([{"weights": weights, "set": name, "T": steps, "metric": metric, "value": value, "n": n}])
+def frame(weights, name, steps, value, metric="fad", n=500, prompts=None):
+    row = {"weights": weights, "set": name, "T": steps, "prompts": prompts, "metric": metric, "value": value, "n": n}
+    return pd.DataFrame([row])
 
 
 def test_merging_replaces_a_set_of_the_same_weights_and_t():
@@ -251,9 +252,7 @@ def test_goals_are_read_from_the_rows():
 
 
 def test_merging_keeps_the_set_of_other_prompts():
-    rows = {"weights": "a", "set": "generated", "T": 20, "metric": "fad", "n": 4}
-    large, small, again = (
-        pd.DataFrame([{**rows, "value": value, "prompts": prompts}])
-        for value, prompts in ((1.0, 9), (2.0, 4), (3.0, 4))
+    small, large, again = (
+        frame("a", "generated", 20, value, prompts=prompts) for value, prompts in ((1.0, 122), (2.0, 612), (3.0, 122))
     )
-    assert merged(pd.concat([small, large]), again)["value"].tolist() == [1, 3]
+    assert merged(pd.concat([small, large]), again)["value"].tolist() == [2, 3]
