@@ -1,7 +1,8 @@
 """Put the measured figures and a picture into the README: `python -m eval.readme`.
 
 Reads results/main_job.csv and results/model_quality.csv, rewrites what stands between the results markers of the
-README, and copies the picture of the intensity run's median clip. No figure is typed by hand.
+README (of the model, the rows of the weights that main_job.csv is of), and copies the picture of the intensity run's
+median clip. No figure is typed by hand.
 """
 
 from __future__ import annotations
@@ -57,12 +58,12 @@ def quality_table(table: pd.DataFrame) -> list[str]:
 
 
 def provenance(table: pd.DataFrame) -> str:
-    """Device, commit, weights and reference of FAD of a table in one line."""
+    """Device, commit, weights, reference of FAD and judge of the family of a table in one line."""
     kept = [
         sorted({str(v) for v in table[c].dropna() if str(v)}) for c in ("device", "commit", "weights") if c in table
     ]
     if "reference" in table:
-        kept.append(sorted(set(table[table["metric"].str.startswith("fad")]["reference"].dropna())))
+        kept.append(sorted(set(table[table["metric"].str.match("fad|family")]["reference"].dropna())))
     return "; ".join(", ".join(values) for values in kept)
 
 
@@ -78,6 +79,8 @@ def update(readme: Path, results: Path) -> None:
             "run `python -m eval.main_job` and `python -m ditto.training.quality`"
         )
     job, quality = pd.read_csv(results / "main_job.csv"), pd.read_csv(results / "model_quality.csv")
+    if "weights" in job and quality["weights"].isin(job["weights"]).any():  # the table keeps those of earlier weights too
+        quality = quality[quality["weights"].isin(job["weights"])]
     block = [
         "DITTO against the prompt alone, same noise, `model=embedded`, DDIM with T = 20, on prompts of the test split",
         f"([results/main_job.csv](results/main_job.csv); {provenance(job)}):\n",
@@ -97,6 +100,8 @@ def copy_picture(table: pd.DataFrame, runs: Path, target: Path) -> None:
     """The picture of the median clip of the intensity run."""
     rows = table[(table["task"] == "intensity") & (table["method"] == "ditto")]
     run = runs / str(rows["run"].iloc[0])
+    if not run.exists():
+        raise UserError(f"no run {run}, so {target} stays as it is: `python -m ditto.run +experiment=main_job_intensity`")
     metrics = pd.read_json(run / "metrics.json", orient="index")
     order = metrics["intensity_mse"].sort_values().index
     shutil.copyfile(run / "pictures" / f"{order[len(order) // 2]}.png", target)

@@ -74,6 +74,17 @@ def test_missing_tables_and_markers_are_named(results: Path, tmp_path: Path) -> 
         update(readme, results)
 
 
+def test_only_the_model_of_the_controlled_runs_is_shown(results: Path, tmp_path: Path) -> None:
+    for name, weights in (("main_job", ["new", "new"]), ("model_quality", ["old", "new"])):
+        table = pd.read_csv(results / f"{name}.csv").assign(weights=weights)
+        table.to_csv(results / f"{name}.csv", index=False)
+    readme = tmp_path / "README.md"
+    readme.write_text(BEGIN + END)
+    update(readme, results)
+    assert "12.1" in readme.read_text()
+    assert "42.4" not in readme.read_text()
+
+
 def test_the_picture_is_the_median_clips(results: Path, tmp_path: Path) -> None:
     run = tmp_path / "runs" / "r1"
     (run / "pictures").mkdir(parents=True)
@@ -83,3 +94,5 @@ def test_the_picture_is_the_median_clips(results: Path, tmp_path: Path) -> None:
         (run / "pictures" / f"{clip}.png").write_text(clip)
     copy_picture(pd.read_csv(results / "main_job.csv"), tmp_path / "runs", tmp_path / "picture.png")
     assert (tmp_path / "picture.png").read_text() == "c"
+    with pytest.raises(UserError, match=r"main_job_intensity"):
+        copy_picture(pd.read_csv(results / "main_job.csv"), tmp_path / "elsewhere", tmp_path / "picture.png")
