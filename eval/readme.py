@@ -79,7 +79,7 @@ def update(readme: Path, results: Path) -> None:
             "run `python -m eval.main_job` and `python -m ditto.training.quality`"
         )
     job, quality = pd.read_csv(results / "main_job.csv"), pd.read_csv(results / "model_quality.csv")
-    if "weights" in job and quality["weights"].isin(job["weights"]).any():  # the table keeps those of earlier weights too
+    if "weights" in job and quality["weights"].isin(job["weights"]).any():  # it has rows of earlier weights too
         quality = quality[quality["weights"].isin(job["weights"])]
     block = [
         "DITTO against the prompt alone, same noise, `model=embedded`, DDIM with T = 20, on prompts of the test split",
@@ -101,7 +101,7 @@ def copy_picture(table: pd.DataFrame, runs: Path, target: Path) -> None:
     rows = table[(table["task"] == "intensity") & (table["method"] == "ditto")]
     run = runs / str(rows["run"].iloc[0])
     if not run.exists():
-        raise UserError(f"no run {run}, so {target} stays as it is: `python -m ditto.run +experiment=main_job_intensity`")
+        raise UserError(f"no run {run}, so {target} stays: `python -m ditto.run +experiment=main_job_intensity`")
     metrics = pd.read_json(run / "metrics.json", orient="index")
     order = metrics["intensity_mse"].sort_values().index
     shutil.copyfile(run / "pictures" / f"{order[len(order) // 2]}.png", target)
