@@ -249,6 +249,8 @@ def test_goals_are_read_from_the_rows():
     assert "not measured" in goal_lines(pd.concat(fad[1:]))[0]
     more = pd.concat([frame("a", "generated", 20, 5.0, n=2500), *fad])
     assert "ratio 1.99" in goal_lines(more)[0]  # equal n
+    shuffled = [frame("a", "generated", 20, v, "family_accuracy_shuffled", n) for v, n in ((0.3, 2500), (0.1, 500))]
+    assert "shuffled 10%" in goal_lines(pd.concat([*shuffled, *fad, *share]))[1]
 
 
 def test_merging_keeps_the_set_of_other_prompts():

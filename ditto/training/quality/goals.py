@@ -35,7 +35,8 @@ def _family_line(rows: pd.DataFrame, steps: int) -> str:
     if made is None:
         return f"T = {steps}: genre family not measured"
     real = _first(rows[rows["set"] == "real"], "family_accuracy")
-    shuffled = _first(rows[(rows["set"] == "generated") & (rows["T"] == steps)], "family_accuracy_shuffled")
+    same = (rows["set"] == "generated") & (rows["T"] == steps) & (rows["n"] == made["n"])
+    shuffled = _first(rows[same], "family_accuracy_shuffled")
     beside = [
         f"{name} {one['value']:.0%}"
         for name, one in (("shuffled", shuffled), ("round trip", vocoder), ("real", real))
