@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from baselines.controlnet_branch import ControlBranch
 from ditto.models.base import MusicModel
 from ditto.models.embedded import Embedded, load
-from ditto.training.export import averaged_state
+from ditto.training.export import averaged_state, training_time
 from ditto.types import UserError
 
 PACKAGED = Path(__file__).parent / "weights" / "controlnet"
@@ -67,6 +67,7 @@ def export(run: Path, folder: Path) -> None:
         "base": {"name": base.name, "weights_hash": base.weights_hash},
         "steps": steps,
         "clips_seen": steps * config["batch_size"],
+        **training_time(run),
     }
     branch = {key.removeprefix("network."): value for key, value in state.items() if key.startswith("network.")}
     save_branch(branch, described, folder)

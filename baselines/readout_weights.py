@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 
 from baselines.readout_heads import ReadoutHeads
 from ditto.models.base import MusicModel
-from ditto.training.export import averaged_state, split_state
+from ditto.training.export import averaged_state, split_state, training_time
 from ditto.types import UserError
 
 PACKAGED = Path(__file__).parent / "weights" / "readout"
@@ -60,7 +60,7 @@ def export(run: Path, folder: Path) -> None:
     heads = ReadoutHeads(**stored["heads"])
     heads.load_state_dict(split_state(state))
     facts = {"steps": steps, "batch_size": config["batch_size"], "examples": config["stage"]["data"]["examples"]}
-    save_heads(folder, heads, stored["base"], **facts)
+    save_heads(folder, heads, stored["base"], **facts, **training_time(run))
 
 
 def main() -> None:

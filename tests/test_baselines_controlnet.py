@@ -21,6 +21,7 @@ from ditto.controls.combined import Combined
 from ditto.controls.intensity import Intensity
 from ditto.controls.melody import Melody
 from ditto.controls.structure import Structure
+from ditto.environment import device_name
 from ditto.method import Request
 from ditto.models.base import MusicModel
 from ditto.models.embedded import Embedded, load, save
@@ -243,6 +244,8 @@ def test_train_by_the_command_export_and_sample(tmp_path: Path) -> None:
     export(run, tmp_path / "branch")
     described = json.loads((tmp_path / "branch" / CONFIG).read_text())
     base = load(str(tmp_path / "base"), precision="float32")
+    assert 0 < described.pop("hours") < 1
+    assert described.pop("device") == device_name(torch.device("cpu"))
     assert described == {"base": {"name": "embedded", "weights_hash": base.weights_hash}, "steps": 2, "clips_seen": 4}
     control = clips_of(Intensity(smoothing_s=0.2), base)
     method = ControlNet(str(tmp_path / "branch"))

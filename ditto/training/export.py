@@ -30,6 +30,16 @@ def averaged_state(run: Path) -> tuple[dict[str, Tensor], dict[str, Any], int]:
     return loaded["state_dict"], config, loaded["global_step"]
 
 
+def training_time(run: Path) -> dict[str, Any]:
+    """-> hours (over all resumes, validation included) and device of a training run, as far as it recorded them."""
+    # weights_only=False: as above.
+    loaded = torch.load(run / "last.ckpt", map_location="cpu", weights_only=False)
+    seconds = loaded["callbacks"].get("Timer", {}).get("time_elapsed", {}).get("train")
+    device = OmegaConf.select(OmegaConf.load(run / "config.yaml"), "device")
+    told = {"hours": None if seconds is None else round(seconds / 3600, 4), "device": device}
+    return {name: value for name, value in told.items() if value is not None}
+
+
 def split_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """The network's weights under their own names, with the data statistics mean_F and sigma if there are any."""
     network = {key.removeprefix("network."): value for key, value in state.items() if key.startswith("network.")}

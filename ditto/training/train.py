@@ -7,9 +7,10 @@ run lives in `checkpoints/<name>/`: last.ckpt, metrics.csv, the resolved config,
 from pathlib import Path
 
 import hydra
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from ditto.command import command
+from ditto.environment import device_name
 
 
 @command("train")
@@ -20,8 +21,10 @@ def main(cfg: DictConfig) -> None:
     pl.seed_everything(cfg.seed, workers=True)
     folder = Path(cfg.folder)
     folder.mkdir(parents=True, exist_ok=True)
-    OmegaConf.save(cfg, folder / "config.yaml", resolve=True)
     trainer: pl.Trainer = hydra.utils.instantiate(cfg.trainer)
+    with open_dict(cfg):
+        cfg.device = device_name(trainer.strategy.root_device)
+    OmegaConf.save(cfg, folder / "config.yaml", resolve=True)
     last = folder / "last.ckpt"
     trainer.fit(
         hydra.utils.instantiate(cfg.stage.module),

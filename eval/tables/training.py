@@ -26,7 +26,8 @@ class TrainingHours:
             return {**row("fine_tuning_hours", 0.0, 0), "n": None}  # nothing to train
         config = read_json(ROOT / folder / "config.json") or {}
         if "hours" in config:
-            trained = f"hours of training of {found.cell.method}: on {config.get('device', 'a CPU')}"
+            device = config.get("device", "a device that was not recorded")
+            trained = f"hours of training of {found.cell.method}: on {device}"
             return {**row("fine_tuning_hours", float(config["hours"]), 0), "n": None, "note": trained}
         known = ", ".join(f"{name} {config[name]}" for name in ("steps", "clips_seen") if name in config)
         return Lacking(f"{folder}/config.json does not tell the hours of training ({known or 'no such file'})")
