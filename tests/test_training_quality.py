@@ -128,7 +128,8 @@ def test_all_sets_are_measured(command, music):
     assert list(table[(table["set"] == "griffin_lim") & (table["metric"] == "fad")]["n"]) == [2]
     for name in made:
         assert set(table[table["set"] == name]["T"]) == {2, 3}
-    assert table[table["set"].isin(["real", "vocoder", "copies"])]["T"].isna().all()
+    assert table[table["set"].isin(["real", "vocoder", "copies"])][["T", "guidance_scale"]].isna().all(axis=None)
+    assert set(table[table["set"].isin(made)]["guidance_scale"]) == {3}
     generated = table[(table["set"] == "generated") & (table["T"] == 3)]
     assert list(generated[generated["metric"] == "fad"]["n"]) == [4, 7]
     assert list(generated[generated["metric"] == "tempo_within_8"]["n"]) == [4, 4]  # the other wording says no tempo
@@ -227,9 +228,9 @@ def test_before_and_after_are_in_one_table(tmp_path, ears):
         call(tmp_path, "model=embedded", f"model.weights={new}", f"previous={new}", *few)
 
 
-def frame(weights, name, steps, value, metric="fad", n=500, prompts=None):
+def frame(weights, name, steps, value, metric="fad", n=500, prompts=None, scale=3.0):
     row = {"weights": weights, "set": name, "T": steps, "prompts": prompts, "metric": metric, "value": value, "n": n}
-    return pd.DataFrame([row])
+    return pd.DataFrame([row | {"guidance_scale": None if steps is None else scale}])
 
 
 def test_merging_replaces_a_set_of_the_same_weights_and_t():
@@ -237,8 +238,16 @@ def test_merging_replaces_a_set_of_the_same_weights_and_t():
     new = pd.concat([frame("a", "generated", 20, 9.0), frame("b", "generated", 50, 8.0)])
     assert merged(old, new)["value"].tolist() == [2, 3, 9, 8]
     assert merged(old, frame("a", "real", None, 7.0))["value"].tolist() == [1, 2, 7]
-    before = pd.concat([frame("a", "generated", 0, 1.0), frame("c", "generated", 0, 2.0)]).drop(columns="T")
-    assert merged(before, new)["value"].tolist() == [2, 9, 8]
+    for missing in ("T", "guidance_scale"):
+        before = pd.concat([frame("a", "generated", 0, 1.0), frame("c", "generated", 0, 2.0)]).drop(columns=missing)
+        assert merged(before, new)["value"].tolist() == [2, 9, 8]
+
+
+def test_merging_keeps_the_sets_of_other_guidance():
+    old, same = frame("a", "generated", 20, 1.0), frame("a", "generated", 20, 2.0)
+    other = frame("a", "generated", 20, 3.0, scale=5.0)
+    assert merged(old, pd.concat([same, other]))["value"].tolist() == [2, 3]
+    assert merged(old, other)["value"].tolist() == [1, 3]
 
 
 def test_goals_are_read_from_the_rows():
@@ -247,6 +256,9 @@ def test_goals_are_read_from_the_rows():
     lines = goal_lines(pd.concat([*fad, *share]))
     assert [line.endswith(": reached") for line in lines] == [True, True, False, False]
     assert "not measured" in goal_lines(pd.concat(fad[1:]))[0]
+    stronger = pd.concat([*fad, frame("a", "generated", 20, 30.0, scale=5.0)])
+    assert [line[:13] for line in goal_lines(stronger)[::2]] == ["T = 20, w = 3", "T = 20, w = 5", "T = 50, w = 3"]
+    assert "ratio 3.00" in goal_lines(stronger)[2]
     more = pd.concat([frame("a", "generated", 20, 5.0, n=2500), *fad])
     assert "ratio 1.99" in goal_lines(more)[0]  # equal n
     shuffled = [frame("a", "generated", 20, v, "family_accuracy_shuffled", n) for v, n in ((0.3, 2500), (0.1, 500))]

@@ -14,28 +14,31 @@ FAMILY_SHARE = 0.8
 
 
 def goal_lines(rows: pd.DataFrame) -> list[str]:
-    """One line a goal and T, from the rows of one model."""
+    """One line a goal, T and guidance scale w, from the rows of one model."""
     lines = []
-    for steps in sorted(rows[rows["set"] == "generated"]["T"].dropna().unique()):
-        lines += [_fad_line(rows, int(steps)), _family_line(rows, int(steps))]
+    others = rows[rows["set"] != "generated"]
+    for (steps, scale), made in rows[rows["set"] == "generated"].groupby(["T", "guidance_scale"], dropna=False):
+        both = pd.concat([made, others])
+        title = f"T = {steps}, w = {scale:g}"
+        lines += [f"{title}: {_fad_line(both)}", f"{title}: {_family_line(both)}"]
     return lines
 
 
-def _fad_line(rows: pd.DataFrame, steps: int) -> str:
-    made, vocoder = _pair(rows, "fad", steps)
+def _fad_line(rows: pd.DataFrame) -> str:
+    made, vocoder = _pair(rows, "fad")
     if made is None or vocoder is None:
-        return f"T = {steps}: FAD not measured"
+        return "FAD not measured"
     ratio = made["value"] / vocoder["value"]
     figures = f"{made['value']:.1f}, vocoder round trip {vocoder['value']:.1f}, ratio {ratio:.2f}, n = {made['n']}"
-    return f"T = {steps}: FAD {figures}; goal at most {FAD_RATIO:g}: {_verdict(ratio <= FAD_RATIO)}"
+    return f"FAD {figures}; goal at most {FAD_RATIO:g}: {_verdict(ratio <= FAD_RATIO)}"
 
 
-def _family_line(rows: pd.DataFrame, steps: int) -> str:
-    made, vocoder = _pair(rows, "family_accuracy", steps)
+def _family_line(rows: pd.DataFrame) -> str:
+    made, vocoder = _pair(rows, "family_accuracy")
     if made is None:
-        return f"T = {steps}: genre family not measured"
+        return "genre family not measured"
     real = _first(rows[rows["set"] == "real"], "family_accuracy")
-    same = (rows["set"] == "generated") & (rows["T"] == steps) & (rows["n"] == made["n"])
+    same = (rows["set"] == "generated") & (rows["n"] == made["n"])
     shuffled = _first(rows[same], "family_accuracy_shuffled")
     beside = [
         f"{name} {one['value']:.0%}"
@@ -44,13 +47,13 @@ def _family_line(rows: pd.DataFrame, steps: int) -> str:
     ]
     figures = f"{made['value']:.0%} ({', '.join(beside)}), n = {made['n']}"
     goal = f"goal over {FAMILY_SHARE:.0%}: {_verdict(made['value'] > FAMILY_SHARE)}"
-    return f"T = {steps}: genre family recognised {figures}; {goal}"
+    return f"genre family recognised {figures}; {goal}"
 
 
-def _pair(rows: pd.DataFrame, metric: str, steps: int) -> tuple[pd.Series | None, pd.Series | None]:
+def _pair(rows: pd.DataFrame, metric: str) -> tuple[pd.Series | None, pd.Series | None]:
     """The generated clips' row and the round trip's, of the same n where there is one."""
     vocoder = _first(rows[rows["set"] == "vocoder"], metric)
-    made = rows[(rows["set"] == "generated") & (rows["T"] == steps)]
+    made = rows[rows["set"] == "generated"]
     equal = made[made["n"] == vocoder["n"]] if vocoder is not None else made
     return _first(equal if metric == "fad" or len(equal) else made, metric), vocoder
 

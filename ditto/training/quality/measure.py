@@ -37,7 +37,8 @@ class Measurement:
 
     def add(self, name: str, rows: Sequence[Row], steps: int | None = None, prompts: int | None = None) -> None:
         """`prompts`: how many different prompts the clips were made from."""
-        about = {"set": name, "T": steps, "prompts": prompts, "waves": self.studio.key(steps)}
+        scale = None if steps is None else self.studio.guidance_scale
+        about = {"set": name, "T": steps, "guidance_scale": scale, "prompts": prompts, "waves": self.studio.key(steps)}
         self.rows += [{**about, **one} for one in rows]
 
     def fad(self, embedded: Sequence[np.ndarray]) -> list[Row]:

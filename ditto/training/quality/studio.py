@@ -47,6 +47,11 @@ class Studio:
     def identity(self) -> str:
         return hash_weights(self.model)
 
+    @property
+    def guidance_scale(self) -> float | None:
+        """Of the sampler; None for one that has no such option."""
+        return self.options["sampler"].get("guidance_scale")
+
     def settings(self, steps: int | None = None) -> dict[str, Any]:
         """The sampler's options with T = steps; as configured by default."""
         return self.options["sampler"] | ({} if steps is None else {"steps": steps})
