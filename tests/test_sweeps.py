@@ -98,7 +98,8 @@ def test_the_commands_of_the_pages_compose(words):
 
 def test_every_table_and_figure_has_its_sweep():
     assert sorted(f"paper_table{number}" for number in numbers()) == TABLES
-    of_figures = {f"paper_figure{name}" if name.isdigit() else name for name in FIGURES}
+    measured = {"guidance"}  # by a command of its own, without runs: python -m ditto.training.quality
+    of_figures = {f"paper_figure{name}" if name.isdigit() else name for name in FIGURES} - measured
     assert of_figures == set(EXPERIMENTS) - set(TABLES)
 
 
