@@ -12,12 +12,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors.torch import load_file, save_file
 
 from baselines.readout_heads import ReadoutHeads
 from ditto.models.base import MusicModel
-from ditto.training.export import averaged_state, split_state, training_time
+from ditto.training.export import averaged_state, checkpoint_of, split_state, training_time
 from ditto.types import UserError
 
 PACKAGED = Path(__file__).parent / "weights" / "readout"
@@ -56,7 +55,7 @@ def load_heads(folder: Path, model: MusicModel) -> ReadoutHeads:
 def export(run: Path, folder: Path) -> None:
     """The averaged heads of a training run, with how they were made."""
     state, config, steps = averaged_state(run)
-    stored = torch.load(run / "last.ckpt", map_location="cpu", weights_only=False)["readout"]
+    stored = checkpoint_of(run)["readout"]
     heads = ReadoutHeads(**stored["heads"])
     heads.load_state_dict(split_state(state))
     facts = {"steps": steps, "batch_size": config["batch_size"], "examples": config["stage"]["data"]["examples"]}

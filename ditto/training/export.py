@@ -19,22 +19,25 @@ from ditto.models.embedded import CONFIG, PACKAGED, VOCODER, save
 from ditto.types import UserError
 
 
-def averaged_state(run: Path) -> tuple[dict[str, Tensor], dict[str, Any], int]:
-    """-> (averaged weights of the Lightning module, resolved config, steps trained) of a training run's folder."""
+def checkpoint_of(run: Path) -> dict[str, Any]:
+    """The last checkpoint of a training run's folder, on the CPU; UserError where there is none."""
     checkpoint = run / "last.ckpt"
     if not checkpoint.exists():
         raise UserError(f"no checkpoint {checkpoint}: train first with `python -m ditto.training.train`")
     # weights_only=False: Lightning stores its own loop state beside the tensors; the file is one we wrote.
-    loaded = torch.load(checkpoint, map_location="cpu", weights_only=False)
+    return torch.load(checkpoint, map_location="cpu", weights_only=False)
+
+
+def averaged_state(run: Path) -> tuple[dict[str, Tensor], dict[str, Any], int]:
+    """-> (averaged weights of the Lightning module, resolved config, steps trained) of a training run's folder."""
+    loaded = checkpoint_of(run)
     config: Any = OmegaConf.to_container(OmegaConf.load(run / "config.yaml"))
     return loaded["state_dict"], config, loaded["global_step"]
 
 
 def training_time(run: Path) -> dict[str, Any]:
     """-> hours (over all resumes, validation included) and device of a training run, as far as it recorded them."""
-    # weights_only=False: as above.
-    loaded = torch.load(run / "last.ckpt", map_location="cpu", weights_only=False)
-    seconds = loaded["callbacks"].get("Timer", {}).get("time_elapsed", {}).get("train")
+    seconds = checkpoint_of(run)["callbacks"].get("Timer", {}).get("time_elapsed", {}).get("train")
     device = OmegaConf.select(OmegaConf.load(run / "config.yaml"), "device")
     told = {"hours": None if seconds is None else round(seconds / 3600, 4), "device": device}
     return {name: value for name, value in told.items() if value is not None}

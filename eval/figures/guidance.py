@@ -32,6 +32,7 @@ def draw(options: dict[str, Any], path: Path) -> list[Path]:
     if not source.exists():
         raise UserError(f"there is no {source}: make it with `{COMMAND}`")
     table = pd.read_csv(source, dtype={"weights": str, "waves": str, "commit": str})
+    table = table[table["weights"] == table["weights"].iloc[-1]]  # measured last; other weights' rows stay
     shown = table[table["metric"].isin(METRICS) & table["set"].isin(SETS)]
     made = shown[shown["set"] == "generated"]
     with style.paper():
